@@ -1,0 +1,1 @@
+"""Takes the name out of a study, before anything else may look at it."""

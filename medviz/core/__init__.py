@@ -1,0 +1,1 @@
+"""What the product talks about: types and errors, on numpy and the standard library alone."""

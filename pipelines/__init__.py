@@ -1,0 +1,1 @@
+"""The stages between a de-identified study and a film."""

@@ -1,0 +1,1 @@
+"""Narrators, one file each: from a storyboard to sentences."""

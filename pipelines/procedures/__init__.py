@@ -1,0 +1,1 @@
+"""Procedures, one file each: plan schema, planner, measurements, steps and story."""

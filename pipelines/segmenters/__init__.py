@@ -1,0 +1,1 @@
+"""Segmenters, one file each: found by their file name, never imported to be listed."""

@@ -1,0 +1,1 @@
+"""Voices, one file each: from a sentence to sound."""

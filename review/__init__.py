@@ -1,0 +1,1 @@
+"""The clinician's desk: nothing leaves before its exact bytes are signed."""

@@ -1,0 +1,1 @@
+"""Real samples from the package registries, and phantoms with known answers."""
