@@ -18,6 +18,7 @@ from sample_data.dicomwriter import SeriesRecipe, fresh_folder, write_burned_in_
 
 _AIR_HU = -1000.0
 _PIXEL_MM, _SLICE_MM = 0.9, 1.5
+_STEPS_MM = (_SLICE_MM, _PIXEL_MM, _PIXEL_MM)
 _SHAPE = (128, 256, 256)
 
 
@@ -45,15 +46,15 @@ HEAD = (
     Ellipsoid("cerebrum", (0, -2, 6), (66, 84, 65), 34),
     Ellipsoid("white_matter_left", (31, -2, 14), (24, 62, 38), 28),
     Ellipsoid("white_matter_right", (-31, -2, 14), (24, 62, 38), 28),
-    Ellipsoid("tentorium", (0, 48, -30), (52, 40, 29), 10),
-    Ellipsoid("cerebellum", (0, 48, -32), (49, 36, 26), 36),
+    Ellipsoid("tentorium", (0, 38, -32), (48, 34, 26), 10),
+    Ellipsoid("cerebellum", (0, 38, -34), (45, 31, 24), 36),
     Ellipsoid("brainstem", (0, 14, -38), (14, 13, 34), 33),
     Ellipsoid("thalamus_left", (14, 8, 4), (9, 14, 9), 38),
     Ellipsoid("thalamus_right", (-14, 8, 4), (9, 14, 9), 38),
     Ellipsoid("ventricle_left", (11, -8, 20), (7, 34, 9), 8),
     Ellipsoid("ventricle_right", (-11, -8, 20), (7, 34, 9), 8),
     Ellipsoid("third_ventricle", (0, 4, 4), (2.5, 13, 9), 8),
-    Ellipsoid("fourth_ventricle", (0, 30, -32), (7, 5, 10), 8),
+    Ellipsoid("fourth_ventricle", (0, 27, -32), (7, 5, 10), 8),
 )
 
 ABDOMEN = (
@@ -80,7 +81,7 @@ def render(solids: tuple[Ellipsoid, ...], *, seed: int, noise_hu: float = 6.0) -
     Slices go up, rows go back, columns go left, centred on the origin. Noise is Gaussian, correlated over
     about a pixel as filtered back projection leaves it; `noise_hu` is its standard deviation.
     """
-    zs, ys, xs = (_axis(n, step) for n, step in zip(_SHAPE, (_SLICE_MM, _PIXEL_MM, _PIXEL_MM), strict=True))
+    zs, ys, xs = (_axis(n, step) for n, step in zip(_SHAPE, _STEPS_MM, strict=True))
     hu = np.full(_SHAPE, _AIR_HU, dtype=np.float32)
     for solid in solids:
         (x, y, z), (a, b, c) = solid.centre_mm, solid.semi_axes_mm
@@ -91,7 +92,8 @@ def render(solids: tuple[Ellipsoid, ...], *, seed: int, noise_hu: float = 6.0) -
     hu = gaussian_filter(hu, sigma=(0.3, 0.5, 0.5))
     noise = gaussian_filter(np.random.default_rng(seed).normal(size=_SHAPE).astype(np.float32), (0, 0.7, 0.7))
     hu += noise * (noise_hu / float(noise.std()))
-    return np.rint(hu).clip(-1024, 3071).astype(np.int16)
+    result: NDArray[np.int16] = np.rint(hu).clip(-1024, 3071).astype(np.int16)
+    return result
 
 
 def make_phantom_sample(folder: Path, *, seed: int = 1) -> Path:
@@ -100,16 +102,15 @@ def make_phantom_sample(folder: Path, *, seed: int = 1) -> Path:
     if study.is_dir():
         return study
     partial = fresh_folder(folder / "phantom.partial")
-    origin = tuple(
-        -(n - 1) / 2 * step for n, step in zip(_SHAPE[::-1], (_PIXEL_MM, _PIXEL_MM, _SLICE_MM), strict=True)
-    )
+    z, y, x = (float(_axis(n, step)[0]) for n, step in zip(_SHAPE, _STEPS_MM, strict=True))
     for number, (solids, part) in enumerate(((HEAD, "HEAD"), (ABDOMEN, "ABDOMEN")), start=2):
         agent = "iodine" if part == "ABDOMEN" else ""
-        recipe = SeriesRecipe(number, f"{part.title()} 1.5", part, _PIXEL_MM, _SLICE_MM, origin, agent)
+        recipe = SeriesRecipe(number, f"{part.title()} 1.5", part, _PIXEL_MM, _SLICE_MM, (x, y, z), agent)
         write_series(render(solids, seed=seed + number), recipe, partial, study="phantom")
     write_burned_in_capture(partial, study="phantom")
     return partial.rename(study)
 
 
 def _axis(count: int, step_mm: float) -> NDArray[np.float64]:
-    return (np.arange(count) - (count - 1) / 2) * step_mm
+    positions: NDArray[np.float64] = (np.arange(count, dtype=np.float64) - (count - 1) / 2) * step_mm
+    return positions
