@@ -77,7 +77,8 @@ class Grid:
     def centre_mm(self) -> FloatArray:
         """Centre of the grid, LPS mm, shape (3,)."""
         middle = (np.array([self.shape], dtype=np.float64) - 1) / 2
-        return self.points(middle)[0].copy()
+        centre: FloatArray = self.points(middle)[0]
+        return centre
 
     def points(self, indices: NDArray[np.generic]) -> FloatArray:
         """Return LPS points in mm, shape (n, 3), of (slice, row, column) indices, shape (n, 3)."""
