@@ -1,0 +1,1 @@
+"""Closed surfaces from label maps: extraction, honest error figures, decimation, exchange files."""
