@@ -15,11 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from medviz.core.errors import NotAvailable
+from medviz.core.errors import MedVizError, NotAvailable, StorageFull
 from medviz.core.settings import Settings
 
 if TYPE_CHECKING:
     from dbos import WorkflowStatus
+    from sqlalchemy.exc import DBAPIError
 
 Workflow = Callable[[str, list[str]], dict[str, Any]]
 
@@ -107,6 +108,7 @@ def durable(case_id: str, hand: Hand, settings: Settings) -> Iterator[Workflow]:
     """
     _silence()
     from dbos import DBOS, DBOSPortableJSONSerializer
+    from sqlalchemy.exc import DBAPIError
 
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     DBOS(
@@ -127,8 +129,21 @@ def durable(case_id: str, hand: Hand, settings: Settings) -> Iterator[Workflow]:
         DBOS.launch()
         DBOS.register_queue(_queue_of(case_id), polling_interval_sec=0.25, on_conflict="never_update")
         yield workflow
+    except DBAPIError as error:
+        raise _storage_error(error) from None
     finally:
         DBOS.destroy(destroy_registry=True)
+
+
+def _storage_error(error: DBAPIError) -> MedVizError:
+    text = str(error.orig).lower()
+    if "full" in text or "i/o" in text:
+        return StorageFull("The record of steps could not be written.", mend="Free some disk space.")
+    return NotAvailable(
+        f"The record of steps cannot be used: {text}.",
+        reason="JOBS_DATABASE",
+        mend="Check that jobs.sqlite in MEDVIZ_HOME can be written.",
+    )
 
 
 def _queue_of(case_id: str) -> str:
@@ -214,7 +229,7 @@ class History:
                     application_version=_APPLICATION_VERSION,
                 )
             else:
-                DBOS.enqueue_workflow(_queue_of(self.case_id), workflow, self.case_id, list(steps))
+                DBOS.start_workflow(workflow, self.case_id, list(steps))
         return next_id
 
 

@@ -18,9 +18,7 @@ from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError
-
-from medviz.core.errors import Cancelled, MedVizError, NotAllowed, NotAvailable, StorageFull, Uncertain
+from medviz.core.errors import Cancelled, MedVizError, NotAllowed, Uncertain
 from medviz.core.settings import Settings
 from medviz.durable import Answer, Hand, History, durable, outcome
 from medviz.lease import JobNote, lease, pid_started_ticks, read_note, this_boot, write_note
@@ -120,16 +118,10 @@ class _Notes:
         Uncertain
             If the same step killed the process `MOST_CRASHES` times in a row.
         """
-        last = read_note(case_id, settings.home)
-        died = last is not None and last.state == "running" and last.step != ""
-        step, crashes = (last.step, last.crashes + 1) if last and died else ("", 0)
-        if last and last.reason == "STEP_KEEPS_CRASHING":
-            step, crashes = last.step, last.crashes
-        pid = os.getpid()
-        started_at = datetime.now(UTC).isoformat(timespec="seconds")
-        note = JobNote(
-            case_id, "running", step, crashes, "", pid, this_boot(), pid_started_ticks(pid), started_at
-        )
+        step, crashes = _crashes_of(read_note(case_id, settings.home))
+        pid, started_at = os.getpid(), datetime.now(UTC).isoformat(timespec="seconds")
+        ticks = pid_started_ticks(pid)
+        note = JobNote(case_id, "starting", step, crashes, "", pid, this_boot(), ticks, started_at)
         if crashes >= MOST_CRASHES and not despite_crashes:
             write_note(replace(note, state="failed", reason="STEP_KEEPS_CRASHING"), settings.home)
             raise _keeps_crashing(note)
@@ -138,7 +130,7 @@ class _Notes:
     def starts(self, step: str) -> None:
         """Say that a step starts; the crash count stays only if it is the step that crashed."""
         crashes = self.note.crashes if step == self.note.step else 0
-        self._write(replace(self.note, step=step, crashes=crashes))
+        self._write(replace(self.note, state="running", step=step, crashes=crashes))
 
     def ends(self, state: str, reason: str = "") -> None:
         """Say how the run ended."""
@@ -147,6 +139,15 @@ class _Notes:
     def _write(self, note: JobNote) -> None:
         write_note(note, self._home)
         self.note = note
+
+
+def _crashes_of(last: JobNote | None) -> tuple[str, int]:
+    """Return the step that killed the process, and how often in a row; a death between steps is no step's."""
+    if last is None or last.state in ("stopped", "finished"):
+        return "", 0
+    if last.state == "failed" and last.reason != "STEP_KEEPS_CRASHING":
+        return "", 0
+    return last.step, last.crashes + (last.state == "running")
 
 
 def _keeps_crashing(note: JobNote) -> Uncertain:
@@ -168,25 +169,11 @@ def _noted(notes: _Notes, run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
             f"Stopped{f' in step {step}' if step else ''}; what was finished is kept.",
             mend="Give the same command to go on from here.",
         ) from None
-    except DBAPIError as error:
-        notes.ends("failed", "STORAGE")
-        raise _storage_error(error) from None
     except Exception as error:
         notes.ends("failed", error.reason if isinstance(error, MedVizError) else type(error).__name__)
         raise
     notes.ends("finished")
     return outputs
-
-
-def _storage_error(error: DBAPIError) -> MedVizError:
-    text = str(error.orig).lower()
-    if "full" in text or "i/o" in text:
-        return StorageFull("The record of steps could not be written.", mend="Free some disk space.")
-    return NotAvailable(
-        f"The record of steps cannot be used: {text}.",
-        reason="JOBS_DATABASE",
-        mend="Check that jobs.sqlite in MEDVIZ_HOME can be written.",
-    )
 
 
 def _run(

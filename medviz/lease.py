@@ -31,7 +31,7 @@ class JobNote:
     case_id : str
         Case number.
     state : str
-        ``running``, ``stopped`` (by the user), ``failed`` (with `reason`) or ``finished``.
+        ``starting``, ``running`` (`step`), ``stopped`` by the user, ``failed`` (`reason`) or ``finished``.
     step : str
         Step that runs, or that ran last; empty before the first.
     crashes : int

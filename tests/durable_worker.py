@@ -2,9 +2,9 @@
 
     python -m tests.durable_worker HOME CASE [key=value ...]
 
-Each step appends its name to ``HOME/effects`` when it has done its work. Keys: ``steps=a,b``, ``kill=STEP`` (kill -9
-before its effect), ``kill_after=STEP`` (after its effect, before it returns), ``slow=STEP:SECONDS``, ``fail=STEP``,
-``fresh=STEP`` (no longer done).
+Each step appends its name to ``HOME/effects`` when it has done its work. Keys: ``steps=a,b``, ``kill=STEP``
+(kill -9 before its effect), ``kill_after=STEP`` (after its effect, before it returns), ``slow=STEP:SECONDS``,
+``fail=STEP``, ``fresh=STEP`` (no longer done), ``despite=1``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ from pathlib import Path
 from medviz.core.errors import MedVizError, WeightsMissing
 from medviz.core.settings import Settings
 from medviz.jobs import run_case_durably
+
+
+def say(value: object) -> None:
+    sys.stdout.write(json.dumps(value) + "\n")
 
 
 def main(home: Path, case_id: str, options: dict[str, str]) -> int:
@@ -50,9 +54,9 @@ def main(home: Path, case_id: str, options: dict[str, str]) -> int:
             despite_crashes="despite" in options,
         )
     except MedVizError as error:
-        print(json.dumps({"error": type(error).__name__, "reason": error.reason, "text": str(error)}))
+        say({"error": type(error).__name__, "reason": error.reason, "text": str(error)})
         return error.exit_code
-    print(json.dumps(outputs))
+    say(outputs)
     return 0
 
 
