@@ -229,8 +229,8 @@ def _narrate(work: Work) -> str:
     write_record(work.folder / "narration.json", narration)
     by_model = sum(sentence.source == "model" for sentence in narration.sentences)
     return (
-        f"{len(narration.sentences)} sentences were written, {by_model} by {narration.model.name} and the rest "
-        "from templates; each was checked against the ledger."
+        f"{len(narration.sentences)} sentences were written, {by_model} by {narration.model.name} and the "
+        "rest from templates; each was checked against the ledger."
     )
 
 
@@ -343,6 +343,13 @@ def run_step(name: str, case: CaseFolder, settings: Settings, progress: Progress
 
         record = StepRecord(name, key, "", sentence, round(length_s, 3), round(peak.mb, 1))
         return case.finish(record, partial, keep_old=step.keeps_old)
+
+
+def is_step_done(name: str, case: CaseFolder) -> bool:
+    """Return whether a step was done from what its inputs are now, with every output byte intact."""
+    if any(case.record(need) is None for need in STEPS[name].needs):
+        return False
+    return case.finished(name, _key(name, case)) is not None
 
 
 def run_case(case: CaseFolder, settings: Settings, progress: Progress = silent) -> Draft:

@@ -1,0 +1,81 @@
+"""Opens a case for a study and a plan, or finds the one that was opened for the same before."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime
+from pathlib import Path
+
+from medviz.casefolder import CaseFolder, CaseShelf
+from medviz.core.errors import BadInput, StudyUnreadable
+from medviz.core.settings import Settings
+
+
+def open_case(
+    source: Path, plan: Path, settings: Settings, *, now: datetime, series_uid: str = ""
+) -> CaseFolder:
+    """Return the case of this study, plan and settings: the one begun before, or a new one.
+
+    Parameters
+    ----------
+    source : Path
+        A folder, a zip, a DICOMDIR or one file.
+    plan : Path
+        Plan document; it is checked before anything is written.
+    series_uid : str
+        The series to take, as the raw study names it.
+
+    Raises
+    ------
+    StudyUnreadable
+        If there is nothing at `source`.
+    PlanInvalid
+        If the plan breaks its schema; names the line.
+    """
+    from anonymize.keys import project_keys
+    from anonymize.uids import new_uid
+    from pipelines.plandocument import read_plan
+
+    if not source.exists():
+        raise StudyUnreadable(
+            "There is nothing at the given path.",
+            reason="SOURCE_MISSING",
+            mend="Check the path of the study.",
+        )
+    read_plan(plan)
+    keys = project_keys(settings.home)
+    request: dict[str, object] = {
+        "source_hmac": keys.digest("case source", _listing(source.resolve())).hex(),
+        "plan_sha256": hashlib.sha256(plan.read_bytes()).hexdigest(),
+        "profile": settings.profile,
+        "segmenter": settings.segmenter,
+        "narrator": settings.narrator,
+        "voice": settings.voice,
+        "seed": settings.seed,
+        "frames_per_second": settings.frames_per_second,
+        "captions_burnt_in": settings.captions_burnt_in,
+        "series_uid": new_uid(series_uid, keys) if series_uid else "",
+    }
+    fingerprint = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
+    shelf = CaseShelf(settings.home)
+    known = shelf.find(fingerprint)
+    if known is not None:
+        return known
+    moment = now.isoformat(timespec="seconds")
+    return shelf.open(request | {"fingerprint": fingerprint, "created_at": moment}, source, plan.read_bytes())
+
+
+def _listing(source: Path) -> bytes:
+    """Return the source's path and its files' names, sizes and times: what tells one source from another."""
+    try:
+        paths = sorted(source.rglob("*")) if source.is_dir() else [source]
+        stats = [(path, path.stat()) for path in paths if path.is_file()]
+    except PermissionError:
+        raise BadInput(
+            "The study cannot be read with this user's rights.",
+            reason="SOURCE_FORBIDDEN",
+            mend="Give the user that runs MedViz the right to read it.",
+        ) from None
+    lines = [f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}" for path, stat in stats]
+    return "\n".join([str(source), *lines]).encode()
