@@ -283,7 +283,8 @@ def write(item: Dataset, folder: Path, name: str, coding: Coding) -> Path:
 COPIED = (
     "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality", "ImageType",
     "PatientID", "PatientName", "PatientPosition", "SeriesNumber", "InstanceNumber", "Rows", "Columns",
-    "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
+    "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit",
+    "PixelRepresentation",
 )  # fmt: skip
 
 

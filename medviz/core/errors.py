@@ -20,6 +20,11 @@ A message says what to do next and never holds a patient's data.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from medviz.core.volume import GeometryReport
+
 
 class MedVizError(Exception):
     """An error a clinician or administrator can act on.
@@ -61,10 +66,22 @@ class StudyUnreadable(BadInput):
 
 
 class GeometryRefused(BadInput):
-    """The series cannot be placed in the patient without guessing."""
+    """The series cannot be placed in the patient without guessing.
+
+    Parameters
+    ----------
+    report : GeometryReport or None
+        What was found, with every series and its reason.
+    """
 
     exit_code = 3
     default_reason = "GEOMETRY_REFUSED"
+
+    def __init__(
+        self, message: str, *, reason: str = "", mend: str = "", report: GeometryReport | None = None
+    ) -> None:
+        super().__init__(message, reason=reason, mend=mend)
+        self.report = report
 
 
 class PlanInvalid(BadInput):
