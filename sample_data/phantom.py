@@ -67,7 +67,7 @@ ABDOMEN = (
     Ellipsoid("portal_vein", (-38, 0, 5), (26, 6, 6), 165),
     Ellipsoid("hepatic_veins", (-50, -8, 42), (5, 24, 5), 160),
     Ellipsoid("tumour", (-62, -28, 10), (12, 9, 14), 65),
-    Ellipsoid("spleen", (66, 22, 28), (20, 34, 40), 115),
+    Ellipsoid("spleen", (60, 16, 28), (20, 34, 40), 115),
     Ellipsoid("kidney_left", (52, 42, -38), (18, 19, 46), 130),
     Ellipsoid("kidney_right", (-50, 44, -46), (18, 19, 46), 130),
 )
