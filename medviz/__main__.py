@@ -1,0 +1,5 @@
+"""`python -m medviz` is the `medviz` command."""
+
+from medviz.cli import main
+
+main()
