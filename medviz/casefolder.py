@@ -130,6 +130,14 @@ class CaseFolder:
             )
         return self._home(step, record.key)
 
+    def amend(self, **changes: object) -> None:
+        """Change what was asked; the steps that depend on it run again."""
+        write_record(self.folder / "case.json", replace(self.request, **changes))  # type: ignore[arg-type]
+
+    def forget(self, step: str) -> None:
+        """Let a step run again, though nothing it was made from has changed."""
+        (self.folder / "steps" / f"{step}.json").unlink(missing_ok=True)
+
     def _home(self, step: str, key: str) -> Path:
         return self.folder / "work" / step / key[:16]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from medviz.casefolder import CaseFolder, CaseShelf
 from medviz.core.errors import BadInput, StudyUnreadable
+from medviz.core.records import write_text_atomically
 from medviz.core.settings import Settings
 
 
@@ -55,7 +56,7 @@ def open_case(
         "seed": settings.seed,
         "frames_per_second": settings.frames_per_second,
         "captions_burnt_in": settings.captions_burnt_in,
-        "series_uid": new_uid(series_uid, keys) if series_uid else "",
+        "series_uid": new_uid(keys, series_uid) if series_uid else "",
     }
     fingerprint = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
     shelf = CaseShelf(settings.home)
@@ -64,6 +65,22 @@ def open_case(
         return known
     moment = now.isoformat(timespec="seconds")
     return shelf.open(request | {"fingerprint": fingerprint, "created_at": moment}, source, plan.read_bytes())
+
+
+def change_plan(case: CaseFolder, plan: Path) -> None:
+    """Give a case another plan document.
+
+    Raises
+    ------
+    PlanInvalid
+        If it breaks its schema; the case keeps the one it had.
+    """
+    from pipelines.plandocument import read_plan
+
+    read_plan(plan)
+    content = plan.read_bytes()
+    write_text_atomically(case.plan_path, content.decode())
+    case.amend(plan_sha256=hashlib.sha256(content).hexdigest())
 
 
 def _listing(source: Path) -> bytes:

@@ -15,8 +15,8 @@ from medviz.core.drafts import Draft
 from medviz.core.errors import BadInput
 from medviz.core.records import to_plain
 from medviz.core.settings import Settings, load_settings
-from medviz.intake import open_case
-from medviz.jobs import run_case_durably
+from medviz.intake import change_plan, open_case
+from medviz.jobs import RunOne, run_case_durably
 from medviz.offline import close_network, open_network
 
 SAMPLES = ("head-ct", "phantom")
@@ -40,12 +40,23 @@ def run(
 
 def resume(
     case_id: Annotated[str, typer.Argument(help="Case number.")],
+    plan: Annotated[Path | None, typer.Option(help="A changed plan document, after a rejection.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Another seed, for another wording.")] = None,
+    step: Annotated[str, typer.Option("--from", help="Do this step again, and what depends on it.")] = "",
     despite_crashes: Annotated[bool, typer.Option(help="Try once more after repeated crashes.")] = False,
     json: Json = False,
 ) -> None:
-    """Go on with a case that was stopped, failed or rejected."""
+    """Go on with a case that was stopped, failed or rejected; only what must change is done again."""
     settings = load_settings()
     case = CaseShelf(settings.home).case(case_id)
+    if step and step not in STEPS:
+        raise BadInput("There is no such step.", reason="STEP_UNKNOWN", mend=f"One of: {', '.join(STEPS)}.")
+    if plan is not None:
+        change_plan(case, plan)
+    if seed is not None:
+        case.amend(seed=seed)
+    if step:
+        case.forget(step)
     _go(case, settings, despite_crashes=despite_crashes, json=json)
 
 
@@ -99,7 +110,7 @@ def run_visibly(case: CaseFolder, settings: Settings, *, despite_crashes: bool =
     return draft_of(case)
 
 
-def _runner(case: CaseFolder, settings: Settings, bars: StepBars):  # type: ignore[no-untyped-def] # see RunOne
+def _runner(case: CaseFolder, settings: Settings, bars: StepBars) -> RunOne:
     def run_one(_case_id: str, step: str) -> str:
         record = run_step(step, case, settings, bars.listener(step))
         bars.finished(step, record.sentence)

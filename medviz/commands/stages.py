@@ -199,7 +199,7 @@ def _volume_of(study: DeidentifiedStudy, series: str) -> Volume:
     from pipelines.stages.volume import make_volume
 
     keys = project_keys(load_settings().home)
-    return make_volume(study, series_uid=new_uid(series, keys) if series else None)
+    return make_volume(study, series_uid=new_uid(keys, series) if series else None)
 
 
 def _volume_answer(
