@@ -1,0 +1,256 @@
+"""Checks that a sentence tells its fact, the whole fact, and nothing but the fact.
+
+A whitelist of numbers proves only that the digits are allowed. The binder also proves that they belong to
+what the sentence speaks of. It compares the sentence with the fact's own words (subject, quantity, value,
+keywords and plain sentence):
+
+* every number with its unit is one of the fact's own, written the same, and the fact's value is there once;
+* every word is neutral, the fact's own, or means the same as one of its own (a closed vocabulary);
+* negation, side, extremes, doubt, directions and every structure of the fact are kept, and none are added;
+* words that tell this fact from each other fact of the ledger are there;
+* advice, assurance and prognosis are refused even where a fact's own words would hold them.
+
+No language model takes part, so the same sentence always gets the same answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from medviz.core.facts import Fact, FactLedger, Grade
+from medviz.core.speech import Narration, Sentence
+from medviz.core.storyboard import Storyboard
+from pipelines.verification.quantities import Quantity, has_stray_digits, quantities
+from pipelines.verification.vocabulary import Vocabulary, english, stem, stems, words
+
+MOST_CHARACTERS = 168
+LEAST_WORDS, MOST_WORDS = 3, 32
+_ALLOWED = re.compile(r"[A-Za-z0-9 ,.;:%()'/+-]+")
+_ENDS_INSIDE = re.compile(r"[.;:!?]\s")
+_REPEATED = re.compile(r"\b(\w+)\s+\1\b", re.IGNORECASE)
+_PLURAL_AFTER_A = re.compile(r"\ban? [\d.,]+ degrees\b")
+_ROMAN = re.compile(r"\b[IVX]+\b")
+_CAPITALISED = re.compile(r"(?<=[a-z0-9,;:)] )\(?[A-Z][A-Za-z]*")
+_FINITE = re.compile(
+    r"\b(is|are|was|were|has|have|had|can|cannot|does|do|did|will|may|\w{2,}s|\w{2,}ed|lie|run|hold|cross|"
+    r"pass|stay|found|shown|seen|left|met|made|kept|came|lay|ran|held)\b"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """Why a sentence was turned down: a stable code, and what was found."""
+
+    code: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.detail}"
+
+
+def verify_sentence(text: str, fact: Fact, ledger: FactLedger) -> tuple[Complaint, ...]:
+    """Return every complaint about `text` as a telling of `fact`; none means that it may be spoken.
+
+    Parameters
+    ----------
+    text : str
+        One sentence, as it would be captioned.
+    fact : Fact
+        The one fact that it is to tell.
+    ledger : FactLedger
+        All facts of the case; the sentence must not be readable as another one's.
+    """
+    vocabulary = english()
+    checks = (
+        _form(text, fact),
+        _values(text, fact),
+        _vocabulary(text, fact, vocabulary),
+        _kept_meanings(text, fact, vocabulary),
+        _binding(text, fact, ledger, vocabulary),
+    )
+    return tuple(dict.fromkeys(complaint for found in checks for complaint in found))
+
+
+def verify_narration(
+    narration: Narration, storyboard: Storyboard, ledger: FactLedger
+) -> tuple[Complaint, ...]:
+    """Return every complaint about a narration: its sentences, and each shot's facts told once in order."""
+    found: list[Complaint] = []
+    for shot in storyboard.shots:
+        told = [one for s in narration.sentences if s.shot_id == shot.id for one in s.fact_ids]
+        if tuple(told) != shot.fact_ids:
+            found.append(Complaint("COVERAGE", f"shot {shot.id} does not tell its facts once and in order"))
+    for sentence in narration.sentences:
+        found += _sentence_complaints(sentence, ledger)
+    return tuple(found)
+
+
+def _sentence_complaints(sentence: Sentence, ledger: FactLedger) -> Iterable[Complaint]:
+    if len(sentence.fact_ids) != 1:
+        return (Complaint("COVERAGE", "a sentence tells exactly one fact"),)
+    return verify_sentence(sentence.text, ledger[sentence.fact_ids[0]], ledger)
+
+
+def _form(text: str, fact: Fact) -> list[Complaint]:
+    """Check that the text is one whole sentence in plain letters."""
+    found = []
+    if not _ALLOWED.fullmatch(text):
+        found.append("holds a character that may not be captioned")
+    if not re.match(r"[A-Z0-9]", text) or not text.endswith(".") or text.endswith(".."):
+        found.append("does not begin with a capital and end with one full stop")
+    if _ENDS_INSIDE.search(text) and not _ENDS_INSIDE.search(fact.sentence):
+        found.append("is more than one sentence")
+    if len(text) > max(MOST_CHARACTERS, len(fact.sentence)):
+        found.append("is too long")
+    if not LEAST_WORDS <= len(text.split()) <= max(MOST_WORDS, len(fact.sentence.split())):
+        found.append("has too few or too many words")
+    if "  " in text or " ," in text or " ." in text or ",," in text or text.count("(") != text.count(")"):
+        found.append("has broken punctuation")
+    if _PLURAL_AFTER_A.search(text):
+        found.append("says a plural after 'a'")
+    if _REPEATED.search(text) and not _REPEATED.search(fact.sentence):
+        found.append("says a word twice running")
+    if not _FINITE.search(text) and _FINITE.search(fact.sentence):
+        found.append("has no verb")
+    return [Complaint("FORM", detail) for detail in found]
+
+
+def _values(text: str, fact: Fact) -> list[Complaint]:
+    """Check every number and unit, and that the fact's own value is told once."""
+    own = Counter(quantities(fact.sentence)) | Counter(quantities(fact.literal))
+    told = Counter(quantities(text))
+    found = [_value_complaint(quantity, own) for quantity in told if quantity not in own]
+    found += [Complaint("VALUE", f"lacks {q}") for q in _expected(fact) if q not in told]
+    found += [Complaint("VALUE", f"tells {q} more often than the fact") for q in told if told[q] > own[q] > 0]
+    if has_stray_digits(text) and not has_stray_digits(fact.sentence):
+        found.append(Complaint("VALUE", "has digits that are not a number of the fact"))
+    if isinstance(fact.value, str) and _tells(fact.sentence, fact.value) and not _tells(text, fact.value):
+        found.append(Complaint("VALUE", f"lacks the words: {fact.value}"))
+    return found
+
+
+def _tells(text: str, phrase: str) -> bool:
+    """Return whether the words of `phrase` stand in `text`, in order."""
+    found = iter(words(text))
+    return all(word in found for word in words(phrase))
+
+
+def _expected(fact: Fact) -> tuple[Quantity, ...]:
+    """Return what must be told: the fact's value, and the other numbers of its sentence."""
+    return tuple(dict.fromkeys((*quantities(fact.literal), *quantities(fact.sentence))))
+
+
+def _value_complaint(told: Quantity, own: Counter[Quantity]) -> Complaint:
+    for known in own:
+        if known.number == told.number:
+            return Complaint("UNIT", f"says {told}, a {told.dimension}, where the fact says {known}")
+    return Complaint("VALUE", f"says {told}, which is not this fact's")
+
+
+def _vocabulary(text: str, fact: Fact, vocabulary: Vocabulary) -> list[Complaint]:
+    """Check every word against the closed vocabulary of this fact."""
+    own = _own_stems(fact)
+    own_meanings = {meaning for one in own for meaning in vocabulary.meanings.get(one, ())}
+    found = []
+    for word in dict.fromkeys(words(text)):
+        one = stem(word)
+        refusal = vocabulary.refusals.get(one)
+        if refusal and refusal.is_always_refused:
+            found.append(Complaint(refusal.code, f"says {word}"))
+        elif one in own or own_meanings & vocabulary.meanings.get(one, frozenset()):
+            continue
+        elif one in vocabulary.meanings:
+            found.append(Complaint(_meaning_code(one, vocabulary), f"adds {word}"))
+        elif one not in vocabulary.neutral:
+            found.append(Complaint(refusal.code if refusal else "WORD", f"adds {word}"))
+    return found + _capitals(text, fact)
+
+
+def _capitals(text: str, fact: Fact) -> list[Complaint]:
+    """Check capitals inside the sentence: names and roman numerals are the fact's own or refused."""
+    own = set(re.findall(r"[A-Za-z]+", f"{fact.sentence} {fact.literal} {fact.subject}"))
+    numerals = [one for one in _ROMAN.findall(text) if one not in own]
+    names = [one.lstrip("(") for one in _CAPITALISED.findall(text)]
+    return [
+        *(Complaint("ROMAN_NUMERAL", f"adds {one}") for one in numerals),
+        *(Complaint("NAME", f"adds {one}") for one in names if one not in own and one not in numerals),
+    ]
+
+
+def _kept_meanings(text: str, fact: Fact, vocabulary: Vocabulary) -> list[Complaint]:
+    """Check that what changes the sense of the fact is still said, and not doubled."""
+    told, own = _meanings(text, vocabulary), _meanings(fact.sentence, vocabulary)
+    found = [
+        Complaint(_CODES.get(meaning, "MEANING"), f"loses the sense of: {meaning}")
+        for meaning in sorted(vocabulary.kept)
+        if own[meaning] and not told[meaning]
+    ]
+    if own["negation"] and told["negation"] > own["negation"]:
+        found.append(Complaint("NEGATION", "negates more often than the fact"))
+    if fact.grade is Grade.UNKNOWN and not told["negation"] and not told["unsure"]:
+        found.append(Complaint("NEGATION", "tells the unknown as known"))
+    lost = (stems(fact.sentence) - stems(text)) & vocabulary.structures
+    return found + [Complaint("STRUCTURE", f"does not name: {one}") for one in sorted(lost)]
+
+
+def _binding(text: str, fact: Fact, ledger: FactLedger, vocabulary: Vocabulary) -> list[Complaint]:
+    """Check that the sentence can be about this fact and about no other one of the ledger."""
+    told = _content(stems(text), vocabulary)
+    found = []
+    if fact.keywords and not any(_holds(told, stems(text), keyword, vocabulary) for keyword in fact.keywords):
+        found.append(Complaint("BINDING", f"holds none of: {', '.join(fact.keywords)}"))
+    own = _content(stems(fact.sentence), vocabulary)
+    for other in ledger:
+        apart = own - _content(_own_stems(other), vocabulary)
+        if other.id != fact.id and apart and not told & apart:
+            found.append(Complaint("BINDING", f"could as well be about {other.id}"))
+    return found
+
+
+def _holds(told: frozenset[str], told_stems: frozenset[str], keyword: str, vocabulary: Vocabulary) -> bool:
+    wanted = stems(keyword)
+    return bool(wanted) and (wanted <= told_stems or _content(wanted, vocabulary, keep_all=True) <= told)
+
+
+def _own_stems(fact: Fact) -> frozenset[str]:
+    keywords = " ".join(fact.keywords)
+    return stems(f"{fact.sentence} {fact.subject} {fact.quantity} {fact.literal} {keywords}")
+
+
+def _content(found: frozenset[str], vocabulary: Vocabulary, *, keep_all: bool = False) -> frozenset[str]:
+    """Return stems that carry meaning, each replaced by the name of its meaning where it has one."""
+    result: set[str] = set()
+    for one in found:
+        if one in vocabulary.meanings:
+            result |= {f"={meaning}" for meaning in vocabulary.meanings[one]}
+        elif keep_all or one not in vocabulary.neutral:
+            result.add(one)
+    return frozenset(result)
+
+
+def _meanings(text: str, vocabulary: Vocabulary) -> Counter[str]:
+    return Counter(
+        meaning for word in words(text) for meaning in vocabulary.meanings.get(stem(word), frozenset())
+    )
+
+
+_CODES = {
+    "negation": "NEGATION",
+    "left": "SIDE",
+    "right": "SIDE",
+    "both sides": "SIDE",
+    "unsure": "HEDGE",
+    "approximately": "HEDGE",
+    "possibility": "HEDGE",
+}
+
+
+def _meaning_code(one: str, vocabulary: Vocabulary) -> str:
+    for meaning in sorted(vocabulary.meanings[one]):
+        if meaning in _CODES:
+            return _CODES[meaning]
+    refusal = vocabulary.refusals.get(one)
+    return refusal.code if refusal else "MEANING"
