@@ -37,7 +37,17 @@ class Structure:
     is_at_risk: bool = False
 
 
-_HEAD = ("soft_tissue", "skull", "cerebrum", "deep_grey", "ventricles", "cerebellum", "brainstem", "csf")
+_HEAD = (
+    "soft_tissue",
+    "skull",
+    "cerebrum",
+    "deep_grey",
+    "ventricles",
+    "cerebellum",
+    "brainstem",
+    "csf",
+    "air",
+)
 _TRUNK = (
     "liver", "portal_vein", "hepatic_veins", "tumour", "kidney_left", "kidney_right", "spleen", "aorta", "bone",
 )  # fmt: skip
@@ -51,6 +61,7 @@ _TABLE = (
     Structure("cerebellum", "cerebellum", 6, "113305005", "Cerebellum", (0.85, 0.72, 0.35), is_at_risk=True),
     Structure("brainstem", "brainstem", 7, "15926001", "Brainstem", (0.95, 0.45, 0.20), is_at_risk=True),
     Structure("csf", "cerebrospinal fluid around the brain", 8, "280371009", "Subarachnoid space", (0.6, 0.8, 0.9)),
+    Structure("air", "air inside the body", 9, "15158005", "Air", (0.75, 0.85, 0.95)),
     Structure("liver", "liver", 20, "10200004", "Liver", (0.70, 0.35, 0.30)),
     Structure("portal_vein", "portal vein", 21, "32764006", "Portal vein", (0.30, 0.45, 0.90), is_at_risk=True),
     Structure("hepatic_veins", "hepatic veins", 22, "8993003", "Hepatic vein", (0.20, 0.65, 0.85), is_at_risk=True),

@@ -37,7 +37,7 @@ _FLOAT, _UINT = 5126, 5125
 _ARRAY_BUFFER, _ELEMENT_BUFFER = 34962, 34963
 
 
-def export_all(surfaces: Sequence[Surface], folder: Path) -> tuple[Path, ...]:
+def export_surfaces(surfaces: Sequence[Surface], folder: Path) -> tuple[Path, ...]:
     """Write an STL and a PLY for each surface, and one OBJ and one GLB of all; return the files."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []
