@@ -106,7 +106,7 @@ def _deidentify(work: Work) -> str:
     from anonymize.deid import deidentify
     from anonymize.keys import project_keys
     from anonymize.pixels import default_text_finder
-    from anonymize.profiles import load_profile
+    from anonymize.profile import load_profile
 
     raw = read_record(work.case.quarantine / "raw.json", RawStudy)
     study = deidentify(

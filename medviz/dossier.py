@@ -12,7 +12,6 @@ from medviz.core.plan import PlannedOperation
 from medviz.core.records import read_record, write_text_atomically
 from medviz.core.speech import Narration
 from medviz.core.study import DeidentifiedStudy
-from medviz.core.volume import GeometryReport
 
 _COPIES = (
     ("film", "film.mp4", "film.mp4"),
@@ -55,7 +54,9 @@ def findings_of(case: CaseFolder) -> tuple[str, ...]:
 
 
 def _geometry_lines(case: CaseFolder) -> list[str]:
-    report = read_record(case.output("volume") / "report.json", GeometryReport)
+    from pipelines.nifti import read_volume
+
+    report = read_volume(case.output("volume")).report
     first = [] if report.outcome == "correct" else [f"Geometry: {report.outcome}. {report.explanation}"]
     return first + list(report.warnings)
 

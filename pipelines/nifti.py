@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from medviz.core.errors import BadInput, StorageFull
 from medviz.core.records import read_record, write_record
 from medviz.core.segmentation import Finding, ModelRecord, Segmentation, SegmentedStructure
-from medviz.core.space import Grid, nifti_affine
-from medviz.core.volume import GeometryReport, Volume
+from medviz.core.space import Grid, grid_from_nifti, nifti_affine
+from medviz.core.volume import GeometryReport, Outcome, Volume
 
 VOLUME_FILE = "volume.nii"
 VOLUME_RECORD = "volume.json"
@@ -107,6 +107,26 @@ def read_volume(folder: Path) -> Volume:
     grid = _grid(record.grid)
     voxels = _read_image(folder / VOLUME_FILE, grid, record.kind)
     return Volume(voxels, grid, record.modality, record.unit, record.contrast, record.report)
+
+
+def import_volume(path: Path) -> Volume:
+    """Return a CT volume from another program's NIfTI in Hounsfield units; its affine is believed.
+
+    Raises
+    ------
+    BadInput
+        If the file is not a three-dimensional NIfTI with a right-angled affine.
+    """
+    try:
+        image: Any = nibabel.load(path)
+        grid = grid_from_nifti(tuple(image.shape), image.affine)
+        voxels = np.asanyarray(image.dataobj)
+    except (OSError, ValueError, nibabel.filebasedimages.ImageFileError):
+        raise _unreadable("The file is not a three-dimensional NIfTI with axes at right angles.") from None
+    kind = np.int16 if np.issubdtype(voxels.dtype, np.integer) else np.float32
+    report = GeometryReport(Outcome.CORRECT, "IMPORTED", "Taken from a NIfTI; its affine was believed.")
+    ordered = np.ascontiguousarray(voxels.transpose(2, 1, 0)).astype(kind)
+    return Volume(ordered, grid, "CT", "HU", "unknown", report)
 
 
 def write_labels(segmentation: Segmentation, folder: Path) -> Path:

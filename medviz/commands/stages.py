@@ -120,13 +120,13 @@ def mesh(
     """Extract closed surfaces in LPS mm and write STL, PLY, OBJ and GLB."""
     from pipelines.nifti import read_segmentation
     from pipelines.stages.mesh import make_surfaces
-    from pipelines.surfaces.export import export_all
+    from pipelines.surfaces.export import export_surfaces
 
     close_network()
     out.mkdir(parents=True, exist_ok=True)
     with step_bars() as bars:
         surfaces = make_surfaces(read_segmentation(segmentation), progress=bars.listener("mesh"))
-    files = export_all(surfaces, out)
+    files = export_surfaces(surfaces, out)
     if json:
         told = [{"name": s.name, "volume_ml": s.volume_ml, "is_watertight": s.is_watertight,
                  "error": to_plain(s.error)} for s in surfaces]  # fmt: skip
