@@ -183,7 +183,7 @@ def test_a_draft_is_released_only_signed_and_only_with_exactly_its_bytes(
     released = medviz("release", "C0001", tmp_path / "out", home=home)
     assert released.exit_code == 0, released.errors
     draft = Path(finished.answer["draft"]["folder"])
-    assert (tmp_path / "out" / "film.mp4").read_bytes() == (draft / "film.mp4").read_bytes()
+    assert (tmp_path / "out" / "C0001" / "film.mp4").read_bytes() == (draft / "film.mp4").read_bytes()
     poster = draft / "poster.png"
     before = poster.read_bytes()
     try:
