@@ -17,6 +17,7 @@ from anonymize.elements import (
     Element,
     Encoding,
     ParsedFile,
+    PixelSpan,
     broken,
     encode_element,
     encode_items,
@@ -258,7 +259,33 @@ def output_syntax(syntax: str) -> str:
 
 def joined(kept: Sequence[tuple[int, bytes]], replaced: Mapping[int, bytes]) -> bytes:
     """Return a header: the kept elements, with some replaced or added, in the order of their tags."""
-    elements = [pair for pair in kept if pair[0] not in replaced]
-    return b"".join(
-        encoded for _, encoded in sorted([*elements, *replaced.items()], key=lambda pair: pair[0])
-    )
+    elements = [*(pair for pair in kept if pair[0] not in replaced), *replaced.items()]
+    return b"".join(encoded for _, encoded in sorted(elements, key=lambda pair: pair[0]))
+
+
+def pixel_header(parsed: ParsedFile) -> bytes:
+    """Return tag, VR and length of the pixel element; bytes that follow the last pixel are left out."""
+    span = parsed.pixels
+    if span is None:
+        return b""
+    head = bytes(parsed.buffer[span.start : span.value_start])
+    if span.is_encapsulated:
+        return head
+    order = "<L" if parsed.encoding.is_little else ">L"
+    return head[:-4] + struct.pack(order, _value_length(parsed, span))
+
+
+def pixel_parts(parsed: ParsedFile) -> tuple[tuple[int, int], ...]:
+    """Return the ranges of the file that are copied as the value of the pixel element."""
+    span = parsed.pixels
+    if span is None:
+        return ()
+    if span.is_encapsulated:
+        return ((span.value_start, span.end),)
+    return ((span.value_start, span.value_start + _value_length(parsed, span)),)
+
+
+def _value_length(parsed: ParsedFile, span: PixelSpan) -> int:
+    """Return the even length in bytes that the header promises, at most what is there."""
+    promised = (_promised_bits(parsed) + 7) // 8
+    return min(span.end - span.value_start, promised + promised % 2)

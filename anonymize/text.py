@@ -95,20 +95,27 @@ class TextCleaner:
 
     def _clean(self, text: str) -> str:
         text = text[:_LONGEST_KEPT]
-        suspects = self.prose.suspects(text) if is_prose(text) else frozenset()
         plain = _CUE.sub(" ", self.deny.scrubbed(text))
-        kept = "".join(part if self._may_stay(part, suspects) else " " for part in _TOKEN.findall(plain))
+        parts = [part if self._may_stay(part) else " " for part in _TOKEN.findall(plain)]
+        if is_prose(text) and any(_is_borrowed(part) for part in parts):
+            suspects = self.prose.suspects(text)
+            parts = [" " if _is_borrowed(part) and folded(part) in suspects else part for part in parts]
+        kept = "".join(parts)
         return text.strip() if kept == text else _tidied(kept)
 
-    def _may_stay(self, part: str, suspects: frozenset[str]) -> bool:
+    def _may_stay(self, part: str) -> bool:
         if not part.strip() or (len(part) == 1 and not part.isalnum()):
             return part in _KEPT_MARKS
         word = folded(part)
         if self.deny.names_word(word):
             return False
-        if word in suspects and word not in own_words():
-            return False
         return bool(_TECHNICAL.match(word)) or word in vocabulary() or _is_known_script(word)
+
+
+def _is_borrowed(part: str) -> bool:
+    """Return whether a kept word comes from the standard's code meanings, which hold some surnames too."""
+    word = folded(part)
+    return len(word) > 2 and word not in own_words() and not _TECHNICAL.match(word)
 
 
 def _is_known_script(word: str) -> bool:
