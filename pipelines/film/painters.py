@@ -1,0 +1,300 @@
+"""Painters of the three kinds of shot. A painter may be used by several threads at once."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from medviz.core.anatomy import STRUCTURES
+from medviz.core.facts import Fact, Grade
+from medviz.core.records import to_plain
+from medviz.core.storyboard import Camera
+from pipelines.film import captions, labels, lettering, slices
+from pipelines.film.captions import Cue
+from pipelines.film.cards import draw_card
+from pipelines.film.furniture import Chapter, Frame, Layout, draw_cube, draw_scale_bar, fixed
+from pipelines.film.labels import Label
+from pipelines.film.lettering import GREY, WHITE, Colour, Sticker, Style, lay, written
+from pipelines.film.props import Props
+from pipelines.film.rasteriser import Rasteriser, background_frame
+from pipelines.film.theatre import NEEDLE, Moment, Theatre, moment_at
+from pipelines.film.timeline import END_ID, ShotTime
+from pipelines.film.view import View, camera_between, eased, view_of
+
+_FADE_S = 0.32
+_STEEL_INK: Colour = (214, 222, 232)
+
+
+class Painter(Protocol):
+    """Paints what is under the furniture of one shot."""
+
+    def state(self, frame: int) -> Hashable:
+        """Return a value that is equal for frames that look the same."""
+        ...
+
+    def paint(self, frame: int, renderer: Rasteriser) -> Frame:
+        """Return the picture of a frame, counted from the shot's first."""
+        ...
+
+
+def painter_of(time: ShotTime, props: Props, frames_per_second: int) -> Painter:
+    """Return the painter of a shot."""
+    kinds = {"scene": ScenePainter, "slices": SlicesPainter, "card": CardPainter}
+    return kinds[time.shot.kind](time, props, frames_per_second)
+
+
+def presence(frame: int, frames: int, frames_per_second: int) -> float:
+    """Return how much of the picture is there: it comes out of the backdrop and goes back into it."""
+    soft = max(min(_FADE_S * frames_per_second, frames / 4), 1.0)
+    return eased(min(frame + 1, frames - frame, soft + 1) / (soft + 1))
+
+
+def _faded(picture: Frame, layout: Layout, strength: float) -> Frame:
+    if strength >= 1.0:
+        return picture
+    empty = background_frame(layout.width, layout.height).astype(np.float32)
+    mixed: Frame = np.round(empty + (picture - empty) * np.float32(strength)).astype(np.uint8)
+    return mixed
+
+
+class ScenePainter:
+    """Paints the operation in 3D, with labels, scale bar and orientation cube."""
+
+    def __init__(self, time: ShotTime, props: Props, frames_per_second: int) -> None:
+        self._time, self._props, self._fps = time, props, frames_per_second
+        self._theatre = Theatre(time.shot, props.shapes, props.surfaces, props.operation, props.simulation)
+        self._labels = self._place_labels()
+
+    def moment(self, frame: int) -> Moment:
+        """Return the operation's state at a frame."""
+        seconds = (self._time.first_frame + frame) / self._fps
+        return moment_at(self._time.shot, frame, self._time.frames, seconds)
+
+    def state(self, frame: int) -> Hashable:
+        """Return a value that is equal for frames that look the same."""
+        scene = self._theatre.scene(self.moment(frame))
+        looks = tuple((item.name, item.opacity, item.glow) for item in scene.drawables)
+        moment = self.moment(frame)
+        there = presence(frame, self._time.frames, self._fps)
+        return scene.camera, looks, moment.depth_mm, moment.opening, there
+
+    def paint(self, frame: int, renderer: Rasteriser) -> Frame:
+        """Return the picture of a frame, counted from the shot's first."""
+        moment, layout = self.moment(frame), self._props.layout
+        scene = self._theatre.scene(moment)
+        view = view_of(scene.camera, layout.width, layout.height)
+        picture = renderer.render(scene).rgb
+        if moment.depth_mm is not None:
+            self._draw_way(picture, view, moment.depth_mm)
+        opacity = {item.name: item.opacity for item in scene.drawables}
+        for label in self._labels:
+            self._draw(picture, view, label, moment, opacity.get(label.name, 0.0))
+        picture = _faded(picture, layout, presence(frame, self._time.frames, self._fps))
+        self._draw_measures(picture, view)
+        return picture
+
+    def camera(self, frame: int) -> Camera:
+        """Return the camera of a frame."""
+        return self._theatre.scene(self.moment(frame)).camera
+
+    def _place_labels(self) -> list[Label]:
+        layout, frames = self._props.layout, self._time.frames
+        small = Rasteriser(320, round(320 * layout.height / layout.width))
+        points, edges = {}, []
+        for part in (0.15, 0.9, 0.55):
+            scene = self._theatre.scene(self.moment(round(part * (frames - 1))))
+            points |= labels.anchors(scene, small)
+            edges.append(labels.extent(scene, small, layout))
+        texts = {item.structure: self._title(item.structure) for item in self._theatre.shown if item.is_labelled}
+        if self.moment(0).depth_mm is not None:
+            texts[NEEDLE] = "needle tip, depth 000 mm"
+            middle = self.moment(round(0.6 * (frames - 1))).depth_mm or 0.0
+            points[NEEDLE] = self._theatre.tip_mm(middle)
+        view = view_of(scene.camera, layout.width, layout.height)
+        span = (min(edge[0] for edge in edges), max(edge[1] for edge in edges))
+        return labels.arrange(texts, points, view, layout, span, layout.px(232))
+
+    def _title(self, name: str) -> str:
+        title = STRUCTURES[name].title if name in STRUCTURES else name
+        return title if self._props.surfaces[name].is_reliable else f"{title} (unsure)"
+
+    def _draw(self, picture: Frame, view: View, label: Label, moment: Moment, opacity: float) -> None:
+        layout = self._props.layout
+        if label.name == NEEDLE:
+            depth = moment.depth_mm or 0.0
+            text = f"needle tip, depth {depth:.0f} mm" if depth >= 0 else "needle"
+            label = labels.moved(label, self._theatre.tip_mm(depth), text)
+            labels.draw_label(picture, layout, view, label, _STEEL_INK, 1.0)
+            return
+        colour = _ink(self._props.surfaces[label.name].colour)
+        labels.draw_label(picture, layout, view, label, colour, min(opacity * 5.0, 1.0))
+
+    def _draw_way(self, picture: Frame, view: View, depth_mm: float) -> None:
+        """Draw the way that is still ahead of the tip, and the target."""
+        layout, way = self._props.layout, self._props.operation.trajectory
+        length_mm = float(np.linalg.norm(np.subtract(way.target_mm, way.entry_mm)))
+        first = max(depth_mm, 0.0)
+        at = np.arange(first, length_mm, 5.0)
+        for start in at:
+            ends = [self._theatre.tip_mm(start), self._theatre.tip_mm(min(start + 2.6, length_mm))]
+            (x0, y0, _), (x1, y1, _) = view.project(np.array(ends))
+            lettering.line(picture, (x0, y0), (x1, y1), width=layout.px(2.4), colour=lettering.AMBER, opacity=0.8)
+        x, y, _ = view.project(np.array([way.target_mm]))[0]
+        for size, colour in ((11, lettering.DARK), (8, lettering.AMBER)):
+            lettering.line(picture, (x, y), (x, y), width=layout.px(size), colour=colour, opacity=0.9)
+
+    def _draw_measures(self, picture: Frame, view: View) -> None:
+        layout = self._props.layout
+        px_per_mm = view.px_per_mm(self._props.operation.trajectory.target_mm)
+        at = (layout.margin, layout.band_top - layout.px(24))
+        draw_scale_bar(picture, layout, px_per_mm, "at target depth", at)
+        draw_cube(picture, layout, view, (layout.width - layout.margin - layout.px(52), layout.band_top - layout.px(76)))
+
+
+class SlicesPainter:
+    """Paints three CT planes."""
+
+    def __init__(self, time: ShotTime, props: Props, frames_per_second: int) -> None:
+        if time.shot.slices_at_mm is None:
+            raise ValueError("a slices shot needs its point")
+        self._time, self._props, self._fps = time, props, frames_per_second
+        self._point = time.shot.slices_at_mm
+        self._panels = slices.panels(props.segmentation, self._point, props.layout)
+        self._still = self._draw_still()
+
+    def state(self, frame: int) -> Hashable:
+        """Return a value that is equal for frames that look the same."""
+        there = presence(frame, self._time.frames, self._fps)
+        return there, moment_at(self._time.shot, frame, self._time.frames, 0.0).depth_mm
+
+    def paint(self, frame: int, renderer: Rasteriser) -> Frame:  # noqa: ARG002 - the planes need no renderer
+        """Return the picture of a frame, counted from the shot's first."""
+        layout, trajectory = self._props.layout, self._props.operation.trajectory
+        moment = moment_at(self._time.shot, frame, self._time.frames, 0.0)
+        picture = self._still.copy()
+        entry, target = np.asarray(trajectory.entry_mm), np.asarray(trajectory.target_mm)
+        tip = None
+        if moment.depth_mm is not None:
+            tip = entry + (target - entry) / np.linalg.norm(target - entry) * max(moment.depth_mm, 0.0)
+        slices.draw_needle(picture, layout, self._panels, (entry, target), tip)
+        slices.draw_marks(picture, layout, self._panels, self._point)
+        return _faded(picture, layout, presence(frame, self._time.frames, self._fps))
+
+    def _draw_still(self) -> Frame:
+        layout, props = self._props.layout, self._props
+        picture = background_frame(layout.width, layout.height).copy()
+        names = [item.structure for item in self._time.shot.shown if item.structure in props.segmentation.names()]
+        outlined = {name: _ink(STRUCTURES[name].colour) for name in names}
+        window = slices.Window() if props.volume.unit == "HU" else slices.whole_window(props.volume)
+        slices.draw_planes(picture, layout, self._panels, props.volume, props.segmentation, outlined, window)
+        return picture
+
+
+class CardPainter:
+    """Paints a title, a text or the end card."""
+
+    def __init__(self, time: ShotTime, props: Props, frames_per_second: int) -> None:
+        self._time, self._props, self._fps = time, props, frames_per_second
+
+    def state(self, frame: int) -> Hashable:
+        """Return a value that is equal for frames that look the same."""
+        return presence(frame, self._time.frames, self._fps), len(self._said(frame))
+
+    def paint(self, frame: int, renderer: Rasteriser) -> Frame:  # noqa: ARG002 - a card needs no renderer
+        """Return the picture of a frame, counted from the shot's first."""
+        layout = self._props.layout
+        picture = background_frame(layout.width, layout.height).copy()
+        draw_card(picture, layout, self._time.shot.title, self._said(frame), self._notes())
+        return _faded(picture, layout, presence(frame, self._time.frames, self._fps))
+
+    def _said(self, frame: int) -> list[str]:
+        seconds = (self._time.first_frame + frame) / self._fps
+        begun = [spoken for spoken in self._time.spoken if spoken.start_s <= seconds + 0.15]
+        return [self._props.narration.sentences[spoken.sentence_index].text for spoken in begun]
+
+    def _notes(self) -> list[str]:
+        props = self._props
+        notes = [f"Case {props.case_id}", "Draft: awaiting a clinician's signature."]
+        if self._time.shot.id == END_ID or self._time.first_frame > 0:
+            notes.append(f"Fact ledger {ledger_digest(props.ledger)[:16]}   Plan {props.operation.document.sha256[:16]}")
+        voice = props.speech.voice
+        notes.append(f"Narration {props.narration.model.name}, voice {voice.name} {voice.version}".strip())
+        return notes
+
+
+def ledger_digest(ledger: object) -> str:
+    """Return the SHA-256 of the fact ledger's canonical JSON."""
+    import hashlib
+    import json
+
+    return hashlib.sha256(json.dumps(to_plain(ledger), sort_keys=True).encode()).hexdigest()
+
+
+def _ink(colour: tuple[float, float, float]) -> Colour:
+    return round(colour[0] * 255), round(colour[1] * 255), round(colour[2] * 255)
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """What lies over the picture of every frame of a shot: furniture, facts as they are told, captions."""
+
+    time: ShotTime
+    chapter: Chapter
+    cues: tuple[Cue, ...]
+    props: Props
+    frames_per_second: int
+
+    def words_at(self, frame: int) -> tuple[int, int]:
+        """Return which caption and which sentence's facts are shown at a frame; -1 for none."""
+        seconds = (self.time.first_frame + frame + 0.5) / self.frames_per_second
+        cue = next((i for i, c in enumerate(self.cues) if c.start_s <= seconds < c.end_s), -1)
+        told = [i for i, s in enumerate(self.time.spoken) if s.start_s <= seconds]
+        return (cue if self.props.captions_burnt_in else -1), (told[-1] if told else -1)
+
+    def draw(self, picture: Frame, words: tuple[int, int]) -> None:
+        """Lay everything over a picture, in place."""
+        for sticker in fixed(self.props.layout, self.chapter):
+            lay(picture, sticker)
+        cue, told = words
+        if told >= 0 and self.time.shot.kind == "scene":
+            sentence = self.props.narration.sentences[self.time.spoken[told].sentence_index]
+            for sticker in fact_stickers(self.props, sentence.fact_ids):
+                lay(picture, sticker)
+        if cue >= 0:
+            lay(picture, captions.burnt(self.props.layout, self.cues[cue].lines))
+
+
+def fact_stickers(props: Props, fact_ids: tuple[str, ...]) -> list[Sticker]:
+    """Return the panel with the first facts of a sentence, straight from the ledger: name, value, how known."""
+    layout = props.layout
+    stickers, y = [], float(layout.heading_bottom + layout.px(10))
+    for fact in [props.ledger[fact_id] for fact_id in fact_ids][:1]:
+        known = _how_known(fact)
+        rows = [
+            written(_short(f"{fact.subject}: {fact.quantity}", 40), Style(layout.px(20), GREY, outline=layout.px(1))),
+            written(_short(fact.literal, 24), Style(layout.px(40), WHITE, weight=1, outline=layout.px(2))),
+            written(known, Style(layout.px(18), (150, 200, 190), outline=layout.px(1))),
+        ]
+        for row in rows:
+            stickers.append(row.at(layout.margin, y))
+            y += row.height
+    return stickers
+
+
+def _how_known(fact: Fact) -> str:
+    if fact.grade is Grade.UNKNOWN:
+        return "cannot be known from this study"
+    if fact.interval is None:
+        return str(fact.grade)
+    low, high = (f"{value:.{fact.decimals}f}" for value in fact.interval)
+    return f"{fact.grade}, {low} to {high} {fact.unit}"
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
+__all__ = ["Overlay", "Painter", "camera_between", "painter_of"]

@@ -1,0 +1,204 @@
+"""Compiled loops that turn fragment lists into a picture: light, glass, warning glow, edges, tone.
+
+Light is linear until the last step. A soft key light stands up and to the left of the camera, a cool
+fill to the right, and a rim light behind, as on a photographer's table.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.film.compiled import compiled
+from pipelines.film.fragments import Lists
+
+GLOW_GRAIN = 8
+"""Side in pixels of the cells in which the warning glow spreads."""
+
+_STRIPE_MM = 5.0
+
+
+class Look(NamedTuple):
+    """What the drawables look like (row per drawable), and where the camera is.
+
+    `paint` columns: linear red, green, blue, opacity, highlight, sharpness, softness, rim, glow, hatched.
+    `fog` is where haze begins and how deep it is, in mm in front of the eye.
+    """
+
+    paint: NDArray[np.float32]
+    background: NDArray[np.float32]
+    origin: NDArray[np.float64]
+    axes: NDArray[np.float64]
+    focal: float
+    fog: tuple[float, float]
+
+
+Light = tuple[float, float, float, float, float]
+
+
+@compiled
+def lobe(cosine: float, sharpness: float) -> float:
+    """Return a highlight without a power function (Schlick 1994): `cosine` 1 gives 1."""
+    x = max(cosine, 0.0)
+    return x / (sharpness - sharpness * x + x)
+
+
+@compiled
+def lit(word: np.uint32, paint: NDArray[np.float32]) -> Light:
+    """Return linear red, green, blue, opacity and glow of a fragment."""
+    nx = ((word >> np.uint32(22)) & np.uint32(1023)) / 1023.0 * 2.0 - 1.0
+    ny = ((word >> np.uint32(12)) & np.uint32(1023)) / 1023.0 * 2.0 - 1.0
+    openness = ((word >> np.uint32(6)) & np.uint32(63)) / 63.0
+    nz = max(1.0 - nx * nx - ny * ny, 0.0) ** 0.5
+    key = -0.477 * nx + 0.636 * ny + 0.607 * nz
+    fill = 0.755 * nx - 0.151 * ny + 0.638 * nz
+    soft = paint[6]
+    key = max((key + soft) / (1.0 + soft), 0.0)
+    fill = max((fill + 0.4) / 1.4, 0.0)
+    shine = paint[4] * (lobe(-0.266 * nx + 0.355 * ny + 0.896 * nz, paint[5]))
+    edge = 1.0 - nz
+    rim = paint[7] * edge * edge * edge * max(0.35 + 0.65 * ny + 0.25 * nx, 0.0)
+    shade = 0.30 + 0.70 * openness
+    ambient = (0.15 + 0.07 * ny) * shade * shade
+    outline = 1.0 - 0.50 * edge * edge * edge
+    k, f = 0.92 * key * key * shade, 0.20 * fill * shade
+    red = paint[0] * (k * 1.04 + f * 0.80 + ambient * 0.95) * outline + shine * shade + rim * 0.85
+    green = paint[1] * (k + f * 0.92 + ambient) * outline + shine * shade * 0.98 + rim * 0.95
+    blue = paint[2] * (k * 0.94 + f * 1.15 + ambient * 1.12) * outline + shine * shade * 0.94 + rim * 1.10
+    opacity = paint[3]
+    thin = opacity * (0.50 + 0.50 * opacity)
+    thick = 1.0 - (1.0 - opacity) ** 3
+    return red, green, blue, thin + (thick - thin) * edge * edge, paint[8]
+
+
+@compiled
+def striped(light: Light, x: float, y: float, near: float, look: Look) -> Light:
+    """Return the light of a fragment of an unsure structure: dark stripes fixed to the patient."""
+    ahead = 1.0 / near
+    across, down = x / look.focal * ahead, y / look.focal * ahead
+    sum_mm = 0.0
+    for i in range(3):
+        sum_mm += look.origin[i] + across * look.axes[0, i] + down * look.axes[1, i] + ahead * look.axes[2, i]
+    phase = sum_mm / 1.7320508 / _STRIPE_MM
+    wave = abs((phase - np.floor(phase)) * 2.0 - 1.0)
+    dark = min(max((wave - 0.42) * 8.0, 0.0), 1.0)
+    factor = 1.0 - 0.80 * dark
+    return light[0] * factor, light[1] * factor, light[2] * factor, light[3] * (0.55 + 0.45 * dark), light[4]
+
+
+@compiled
+def blend(lists: Lists, at: int, x: float, y: float, look: Look, behind: NDArray[np.float32]) -> Light:
+    """Return linear red, green, blue, what shines through, and glow of a list of fragments."""
+    red, green, blue, through, glow = 0.0, 0.0, 0.0, 1.0, 0.0
+    for i in range(lists.count[at]):
+        word = lists.word[at, i]
+        paint = look.paint[(word >> np.uint32(1)) & np.uint32(31)]
+        light = lit(word, paint)
+        if paint[9] > 0.0:
+            light = striped(light, x, y, lists.near[at, i], look)
+        haze = min(max((1.0 / lists.near[at, i] - look.fog[0]) / look.fog[1], 0.0), 1.0) * 0.45
+        warm = light[4]
+        share = through * (1.0 if word & np.uint32(1) else min(light[3] + (1.0 - light[3]) * 0.5 * warm, 1.0))
+        clear = 1.0 - haze
+        red += share * ((light[0] * (1.0 - 0.45 * warm) + warm * 0.85) * clear + behind[0] * haze)
+        green += share * ((light[1] * (1.0 - 0.75 * warm) + warm * 0.16) * clear + behind[1] * haze)
+        blue += share * ((light[2] * (1.0 - 0.85 * warm) + warm * 0.015) * clear + behind[2] * haze)
+        glow += share * warm
+        through -= share
+        if through < 0.004:
+            break
+    return (
+        red + through * behind[0], green + through * behind[1], blue + through * behind[2], through, glow,
+    )  # fmt: skip
+
+
+@compiled
+def resolve(
+    lists: Lists, fine: Lists, look: Look, linear: NDArray[np.float32], glow: NDArray[np.float32]
+) -> None:
+    """Fill the linear picture (height, width, 3), and the glow per cell; edges are averaged from `fine`."""
+    glow[:] = 0.0
+    samples = fine.offsets.shape[0]
+    width, height = lists.width, lists.height
+    for y in range(height):
+        for x in range(width):
+            p = y * width + x
+            slot = fine.slot_of[p]
+            behind = look.background[y, x]
+            first, n = (p, 1) if slot < 0 else (slot * samples, samples)
+            source = lists if slot < 0 else fine
+            red, green, blue, warm = 0.0, 0.0, 0.0, 0.0
+            for s in range(n):
+                light = blend(source, first + s, x + 0.5 - width * 0.5, y + 0.5 - height * 0.5, look, behind)
+                red += min(light[0], 1.6)
+                green += min(light[1], 1.6)
+                blue += min(light[2], 1.6)
+                warm += light[4]
+            linear[y, x, 0], linear[y, x, 1], linear[y, x, 2] = red / n, green / n, blue / n
+            glow[y // GLOW_GRAIN, x // GLOW_GRAIN] += warm / n / (GLOW_GRAIN * GLOW_GRAIN)
+
+
+@compiled
+def develop(
+    linear: NDArray[np.float32],
+    glow: NDArray[np.float32],
+    noise: NDArray[np.float32],
+    tone: NDArray[np.float32],
+    rgb: NDArray[np.uint8],
+) -> None:
+    """Fill `rgb` with the sRGB picture: the spread glow added, highlights rolled off, noise against bands."""
+    rows, columns = glow.shape
+    for y in range(linear.shape[0]):
+        gy = min(max((y + 0.5) / GLOW_GRAIN - 0.5, 0.0), rows - 1.001)
+        j = int(gy)
+        for x in range(linear.shape[1]):
+            gx = min(max((x + 0.5) / GLOW_GRAIN - 0.5, 0.0), columns - 1.001)
+            i = int(gx)
+            u, v = gx - i, gy - j
+            warm = (glow[j, i] * (1 - u) + glow[j, i + 1] * u) * (1 - v)
+            warm += (glow[j + 1, i] * (1 - u) + glow[j + 1, i + 1] * u) * v
+            grain = noise[y & 63, x & 63]
+            rgb[y, x, 0] = quantised(linear[y, x, 0] + warm * 0.80, grain, tone)
+            rgb[y, x, 1] = quantised(linear[y, x, 1] + warm * 0.22, grain, tone)
+            rgb[y, x, 2] = quantised(linear[y, x, 2] + warm * 0.05, grain, tone)
+
+
+@compiled
+def quantised(value: float, grain: float, tone: NDArray[np.float32]) -> int:
+    """Return a linear value (0 to 2) as 0 to 255 along the tone curve, with the grain added."""
+    at = min(max(value, 0.0), 1.999) * (tone.shape[0] - 1) / 2.0
+    i = int(at)
+    level = tone[i] + (tone[i + 1] - tone[i]) * (at - i) + grain
+    return int(min(max(level, 0.0), 255.0))
+
+
+@compiled
+def nearest_of(lists: Lists, nearest: NDArray[np.int16], depth_mm: NDArray[np.float32]) -> None:
+    """Fill which drawable is nearest in each pixel (-1: none) and its distance from the eye's plane."""
+    for p in range(lists.width * lists.height):
+        y, x = p // lists.width, p % lists.width
+        if lists.count[p]:
+            nearest[y, x] = (lists.word[p, 0] >> np.uint32(1)) & np.uint32(31)
+            depth_mm[y, x] = 1.0 / lists.near[p, 0]
+        else:
+            nearest[y, x] = -1
+            depth_mm[y, x] = np.inf
+
+
+@compiled
+def shares_of(lists: Lists, look: Look, share: NDArray[np.float32], depth_mm: NDArray[np.float32]) -> None:
+    """Fill how much of each pixel's light comes from each drawable, shape (n, height, width), and its depth."""
+    share[:] = 0.0
+    depth_mm[:] = np.inf
+    for p in range(lists.width * lists.height):
+        y, x = p // lists.width, p % lists.width
+        through = 1.0
+        for i in range(lists.count[p]):
+            word = lists.word[p, i]
+            index = (word >> np.uint32(1)) & np.uint32(31)
+            opacity = 1.0 if word & np.uint32(1) else lit(word, look.paint[index])[3]
+            share[index, y, x] += through * opacity
+            depth_mm[index, y, x] = min(depth_mm[index, y, x], 1.0 / lists.near[p, i])
+            through *= 1.0 - opacity

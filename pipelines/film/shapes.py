@@ -1,0 +1,267 @@
+"""Surfaces made ready to be drawn: fewer triangles, smooth normals, shaded grooves; needle and burr hole."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray, vtk_to_numpy
+from vtkmodules.vtkCommonCore import vtkPoints
+from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
+from vtkmodules.vtkFiltersCore import vtkQuadricDecimation
+
+from medviz.core.plan import Point
+from pipelines.film.compiled import compiled
+from pipelines.film.scene import Shape
+
+FloatArray = NDArray[np.float64]
+
+
+def shape_of(points_mm: NDArray[np.float32], triangles: NDArray[np.int32], *, most: int) -> Shape:
+    """Return a surface as a shape of at most `most` triangles (about), with normals and openness.
+
+    Parameters
+    ----------
+    points_mm : ndarray of float32, shape (n, 3)
+        LPS mm.
+    triangles : ndarray of int32, shape (m, 3)
+        Outward by the right-hand rule.
+    most : int
+        Triangles wanted; quadric error metrics (Garland and Heckbert 1997) choose which go.
+    """
+    points, faces = reduced(points_mm, triangles, most=most)
+    neighbours = _neighbour_mean(len(points), faces)
+    calm = points.astype(np.float64)
+    for _ in range(2):
+        calm = 0.5 * calm + 0.5 * (neighbours @ calm)
+    normals = vertex_normals(calm, faces)
+    openness = _openness(points.astype(np.float64), normals, neighbours)
+    return Shape(points, normals.astype(np.float32), openness.astype(np.float32), faces)
+
+
+def reduced(
+    points_mm: NDArray[np.float32], triangles: NDArray[np.int32], *, most: int
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Return points and triangles of the same surface with at most about `most` triangles."""
+    if len(triangles) <= most:
+        return np.ascontiguousarray(points_mm, np.float32), np.ascontiguousarray(triangles, np.int32)
+    mesh = vtkPolyData()
+    points = vtkPoints()
+    points.SetData(numpy_to_vtk(np.ascontiguousarray(points_mm, np.float32), deep=True))
+    mesh.SetPoints(points)
+    cells = vtkCellArray()
+    offsets = np.arange(0, 3 * len(triangles) + 1, 3, dtype=np.int64)
+    cells.SetData(
+        numpy_to_vtkIdTypeArray(offsets, deep=True),
+        numpy_to_vtkIdTypeArray(triangles.astype(np.int64).ravel(), deep=True),
+    )
+    mesh.SetPolys(cells)
+    reduction = vtkQuadricDecimation()
+    reduction.SetInputData(mesh)
+    reduction.SetTargetReduction(1.0 - most / len(triangles))
+    reduction.VolumePreservationOn()
+    reduction.Update()
+    result = reduction.GetOutput()
+    faces = vtk_to_numpy(result.GetPolys().GetConnectivityArray()).reshape(-1, 3).astype(np.int32)
+    return vtk_to_numpy(result.GetPoints().GetData()).astype(np.float32).copy(), faces
+
+
+def vertex_normals(points_mm: FloatArray, triangles: NDArray[np.int32]) -> FloatArray:
+    """Return outward unit normals, shape (n, 3): the mean of the triangles around, weighted by area."""
+    a, b, c = (points_mm[triangles[:, i]] for i in range(3))
+    face = np.cross(b - a, c - a)
+    normals = np.zeros_like(points_mm)
+    for axis in range(3):
+        for corner in range(3):
+            normals[:, axis] += np.bincount(triangles[:, corner], face[:, axis], len(points_mm))
+    length = np.linalg.norm(normals, axis=1, keepdims=True)
+    result: FloatArray = normals / np.maximum(length, 1e-12)
+    return result
+
+
+def _neighbour_mean(count: int, triangles: NDArray[np.int32]) -> sparse.csr_matrix:
+    """Return the matrix that takes the mean over each vertex's neighbours."""
+    first = triangles[:, [0, 1, 2, 1, 2, 0]].ravel()
+    second = triangles[:, [1, 2, 0, 0, 1, 2]].ravel()
+    links = sparse.csr_matrix((np.ones(len(first)), (first, second)), shape=(count, count))
+    links.data[:] = 1.0
+    degree = np.maximum(np.asarray(links.sum(axis=1)).ravel(), 1.0)
+    return sparse.diags(1.0 / degree) @ links
+
+
+def _openness(points: FloatArray, normals: FloatArray, neighbours: sparse.csr_matrix) -> FloatArray:
+    """Return 0 (deep groove) to 1 (ridge) per vertex: how far the surface around rises above it.
+
+    The surface is smoothed in two strengths; where the smooth one lies above, little light comes in.
+    """
+    openness = np.full(len(points), 0.78)
+    smooth = points
+    for rounds, weight in ((6, 0.55), (24, 0.30)):
+        for _ in range(rounds):
+            smooth = 0.4 * smooth + 0.6 * (neighbours @ smooth)
+        sunk_mm = np.einsum("ij,ij->i", smooth - points, normals)
+        spread = max(float(np.percentile(np.abs(sunk_mm), 92)), 0.05)
+        openness -= weight * np.clip(sunk_mm / spread, -0.9, 1.3)
+    return np.clip(0.5 * openness + 0.5 * (neighbours @ openness), 0.0, 1.0)
+
+
+def needle_shape(entry_mm: Point, target_mm: Point, *, depth_mm: float, radius_mm: float, shaft_mm: float) -> Shape:
+    """Return a needle along the way from entry to target, its tip `depth_mm` below the entry.
+
+    Parameters
+    ----------
+    depth_mm : float
+        Of the tip along the way; negative is outside the skin.
+    radius_mm : float
+        Of the shaft; the tip is a short cone.
+    shaft_mm : float
+        Length drawn behind the tip.
+    """
+    start, direction = axis_of(entry_mm, target_mm)
+    profile = [(0.0, 0.02 * radius_mm), (-2.2 * radius_mm, radius_mm), (-shaft_mm, radius_mm)]
+    hub = -shaft_mm
+    profile += [(hub, 3.0 * radius_mm), (hub - 14.0, 3.4 * radius_mm), (hub - 15.0, 0.02 * radius_mm)]
+    return turned(start + direction * depth_mm, direction, profile)
+
+
+def axis_of(entry_mm: Point, target_mm: Point) -> tuple[FloatArray, FloatArray]:
+    """Return the entry and the unit direction to the target, LPS mm."""
+    start = np.asarray(entry_mm, dtype=np.float64)
+    way = np.asarray(target_mm, dtype=np.float64) - start
+    return start, way / np.linalg.norm(way)
+
+
+def around(direction: FloatArray, sides: int) -> FloatArray:
+    """Return unit vectors at right angles to a direction, evenly around it, shape (sides, 3)."""
+    helper = np.eye(3)[int(np.argmin(np.abs(direction)))]
+    u = np.cross(direction, helper)
+    u /= np.linalg.norm(u)
+    v = np.cross(direction, u)
+    angles = 2 * math.pi * np.arange(sides) / sides
+    result: FloatArray = np.cos(angles)[:, None] * u + np.sin(angles)[:, None] * v
+    return result
+
+
+def turned(tip_mm: FloatArray, direction: FloatArray, profile: list[tuple[float, float]], sides: int = 28) -> Shape:
+    """Return a turned solid: (position along the axis, radius) pairs in mm from the tip backwards.
+
+    Each ring is drawn twice, so that edges stay sharp.
+    """
+    ring = around(direction, sides)
+    points, normals, faces = [], [], []
+    for (along, radius), (next_along, next_radius) in zip(profile, profile[1:], strict=False):
+        base = sum(len(block) for block in points)
+        slope = np.array([along - next_along, next_radius - radius])
+        normal = ring * slope[0] + direction * slope[1]
+        normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
+        points += [tip_mm + direction * along + ring * radius, tip_mm + direction * next_along + ring * next_radius]
+        normals += [normal, normal]
+        i = np.arange(sides)
+        j = (i + 1) % sides
+        faces += [
+            np.stack([base + i, base + j, base + sides + j], axis=1),
+            np.stack([base + i, base + sides + j, base + sides + i], axis=1),
+        ]
+    all_points = np.concatenate(points).astype(np.float32)
+    triangles = _outward(all_points, np.concatenate(normals), np.concatenate(faces))
+    openness = np.full(len(all_points), 0.85, dtype=np.float32)
+    return Shape(all_points, np.concatenate(normals).astype(np.float32), openness, triangles)
+
+
+def _outward(points: NDArray[np.float32], normals: FloatArray, faces: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Return the triangles, each turned so that it faces the way its normals do."""
+    a, b, c = (points[faces[:, i]].astype(np.float64) for i in range(3))
+    facing = np.einsum("ij,ij->i", np.cross(b - a, c - a), normals[faces].sum(axis=1))
+    result = np.where((facing < 0)[:, None], faces[:, [0, 2, 1]], faces)
+    return np.ascontiguousarray(result, dtype=np.int32)
+
+
+def hole_wall(
+    shape: Shape, entry_mm: Point, target_mm: Point, *, radius_mm: float, low_mm: float, high_mm: float
+) -> Shape | None:
+    """Return the wall of a round hole through a closed surface, facing the hole; None if it misses.
+
+    The wall goes from where rays along the axis first enter the surface to where they leave it, within
+    `low_mm` to `high_mm` from the entry.
+    """
+    start, direction = axis_of(entry_mm, target_mm)
+    ring = around(direction, 48)
+    origins = start + ring * radius_mm + direction * low_mm
+    first, last = np.full(48, np.inf), np.full(48, np.inf)
+    _enter_and_leave(shape.points_mm, shape.triangles, origins, direction, first, last)
+    first, last = first + low_mm, np.minimum(last + low_mm, high_mm)
+    if not np.isfinite(first).all() or (first > high_mm).any():
+        return None
+    top = start + ring * radius_mm + direction * first[:, None]
+    bottom = start + ring * radius_mm + direction * np.maximum(last, first + 0.05)[:, None]
+    i = np.arange(48)
+    j = (i + 1) % 48
+    faces = np.concatenate([np.stack([i, j, 48 + j], axis=1), np.stack([i, 48 + j, 48 + i], axis=1)])
+    points = np.concatenate([top, bottom]).astype(np.float32)
+    normals = np.concatenate([-ring, -ring])
+    openness = np.concatenate([np.full(48, 0.85), np.full(48, 0.45)]).astype(np.float32)
+    return Shape(points, normals.astype(np.float32), openness, _outward(points, normals, faces))
+
+
+@compiled
+def _enter_and_leave(
+    points: NDArray[np.float32],
+    triangles: NDArray[np.int32],
+    origins: NDArray[np.float64],
+    direction: NDArray[np.float64],
+    first: NDArray[np.float64],
+    last: NDArray[np.float64],
+) -> None:
+    """Fill the first and second place where each ray meets the surface (Möller and Trumbore 1997)."""
+    for t in range(triangles.shape[0]):
+        a = points[triangles[t, 0]].astype(np.float64)
+        e1 = points[triangles[t, 1]].astype(np.float64) - a
+        e2 = points[triangles[t, 2]].astype(np.float64) - a
+        p = np.cross(direction, e2)
+        det = np.dot(e1, p)
+        if abs(det) < 1e-12:
+            continue
+        for r in range(origins.shape[0]):
+            s = origins[r] - a
+            u = np.dot(s, p) / det
+            if u < 0.0 or u > 1.0:
+                continue
+            q = np.cross(s, e1)
+            v = np.dot(direction, q) / det
+            at = np.dot(e2, q) / det
+            if v < 0.0 or u + v > 1.0 or at < 0.0:
+                continue
+            if at < first[r]:
+                first[r], last[r] = at, first[r]
+            elif at < last[r]:
+                last[r] = at
+
+
+def near_axis(shape: Shape, entry_mm: Point, target_mm: Point, *, within_mm: float) -> Shape | None:
+    """Return the triangles with a corner within a distance of the axis (mm); None if there are none."""
+    start, direction = axis_of(entry_mm, target_mm)
+    away = shape.points_mm.astype(np.float64) - start
+    along = away @ direction
+    near = np.einsum("ij,ij->i", away, away) - along**2 < within_mm**2
+    # large triangles may pass the axis with all corners farther off: take their neighbours too
+    near[shape.triangles[near[shape.triangles].any(axis=1)].ravel()] = True
+    kept = shape.triangles[near[shape.triangles].any(axis=1)]
+    if not len(kept):
+        return None
+    return Shape(shape.points_mm, shape.normals, shape.openness, np.ascontiguousarray(kept))
+
+
+def crossing_mm(
+    shape: Shape, entry_mm: Point, target_mm: Point, *, low_mm: float
+) -> tuple[float, float] | None:
+    """Return where the axis first enters and leaves a surface, in mm from the entry; None if it misses."""
+    start, direction = axis_of(entry_mm, target_mm)
+    first, last = np.full(1, np.inf), np.full(1, np.inf)
+    origin = (start + direction * low_mm)[None]
+    _enter_and_leave(shape.points_mm, shape.triangles, origin, direction, first, last)
+    if not np.isfinite(first[0]):
+        return None
+    leaves = float(last[0]) if np.isfinite(last[0]) else float(first[0]) + 8.0
+    return float(first[0]) + low_mm, min(leaves, float(first[0]) + 30.0) + low_mm
