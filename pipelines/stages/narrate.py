@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, cast
 
-from medviz.core.errors import BadInput, Uncertain
+from medviz import plugins
+from medviz.core.errors import Uncertain
 from medviz.core.facts import Fact, FactLedger
 from medviz.core.progress import Progress, silent
 from medviz.core.segmentation import ModelRecord
@@ -18,7 +18,6 @@ from pipelines.spoken import spoken_form
 from pipelines.verification import Complaint, verify_narration, verify_sentence
 
 MOST_ATTEMPTS = 5
-_NARRATORS = Path(__file__).parents[1] / "narrators"
 
 
 class Writer(Protocol):
@@ -68,7 +67,7 @@ def narrate(
     seed : int
         The same seed, facts and model give the same text.
     threads : int
-        Threads for the language model; one is fastest on a shared machine and the only one that repeats itself.
+        Threads for the language model; one is fastest on a shared machine.
 
     Raises
     ------
@@ -79,7 +78,7 @@ def narrate(
     Uncertain
         If even a fact's own sentence does not pass the verifier.
     """
-    chosen = narrator_called(narrator)
+    chosen = cast("Narrator", plugins.load("narrators", narrator))
     told = [(shot.id, ledger[fact_id]) for shot in storyboard.shots for fact_id in shot.fact_ids]
     sentences: list[Sentence] = []
     with chosen.open_writer(models=models, threads=threads) as writer:
@@ -89,29 +88,6 @@ def narrate(
     narration = Narration(tuple(sentences), chosen.record())
     _require(verify_narration(narration, storyboard, ledger))
     return narration
-
-
-def narrator_called(name: str) -> Narrator:
-    """Return the narrator in the file `name`.
-
-    Raises
-    ------
-    BadInput
-        If there is no such file.
-    """
-    known = narrator_names()
-    if name not in known:
-        raise BadInput(
-            f"There is no narrator called {name}.",
-            reason="NARRATOR_UNKNOWN",
-            mend=f"Known: {', '.join(known)}.",
-        )
-    return cast("Narrator", importlib.import_module(f"pipelines.narrators.{name}"))
-
-
-def narrator_names() -> tuple[str, ...]:
-    """Return the names of the narrators, sorted, without importing any."""
-    return tuple(sorted(path.stem for path in _NARRATORS.glob("[a-z]*.py")))
 
 
 def _told(writer: Writer, source: str, shot_id: str, fact: Fact, ledger: FactLedger, seed: int) -> Sentence:

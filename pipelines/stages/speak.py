@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import wave
 from pathlib import Path
 from typing import Protocol, cast
@@ -10,7 +9,7 @@ from typing import Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from medviz.core.errors import BadInput
+from medviz import plugins
 from medviz.core.progress import Progress, silent
 from medviz.core.records import write_record
 from medviz.core.segmentation import ModelRecord
@@ -18,7 +17,6 @@ from medviz.core.speech import Narration, Speech, Utterance
 from pipelines.loudness import levelled, trimmed
 
 PAUSE_S = 0.35
-_VOICES = Path(__file__).parents[1] / "voices"
 
 
 class Speaker(Protocol):
@@ -51,8 +49,8 @@ def speak(
     """Return when each sentence is heard; its sound goes to ``folder/speech/000.wav`` and on.
 
     Each file holds one sentence: mono, 16 bit, trimmed of silence, at -16 LUFS. Times in the result are those
-    of all sentences one after the other with a pause of 0.35 s between; ``end_s - start_s`` is a file's length.
-    The result is also written to ``folder/speech.json``.
+    of all sentences one after the other with a pause of 0.35 s between; ``end_s - start_s`` is a file's
+    length. The result is also written to ``folder/speech.json``.
 
     Raises
     ------
@@ -61,7 +59,7 @@ def speak(
     WeightsMissing
         If the voice's file is missing or not the pinned bytes.
     """
-    chosen = voice_called(voice)
+    chosen = cast("Voice", plugins.load("voices", voice))
     speaker = chosen.open_speaker()
     (folder / "speech").mkdir(parents=True, exist_ok=True)
     utterances: list[Utterance] = []
@@ -99,24 +97,3 @@ def write_wav(path: Path, samples: NDArray[np.float32], sample_rate_hz: int) -> 
         stream.setsampwidth(2)
         stream.setframerate(sample_rate_hz)
         stream.writeframes(pcm.tobytes())
-
-
-def voice_called(name: str) -> Voice:
-    """Return the voice in the file `name`.
-
-    Raises
-    ------
-    BadInput
-        If there is no such file.
-    """
-    known = voice_names()
-    if name not in known:
-        raise BadInput(
-            f"There is no voice called {name}.", reason="VOICE_UNKNOWN", mend=f"Known: {', '.join(known)}."
-        )
-    return cast("Voice", importlib.import_module(f"pipelines.voices.{name}"))
-
-
-def voice_names() -> tuple[str, ...]:
-    """Return the names of the voices, sorted, without importing any."""
-    return tuple(sorted(path.stem for path in _VOICES.glob("[a-z]*.py")))
