@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 Point = tuple[float, float, float]
 
@@ -20,11 +20,14 @@ class PlanDocument:
         Hash of the document's bytes.
     values : mapping
         The document's tables, checked and with defaults filled in (plain TOML types).
+    lines : mapping
+        1-based line of each key that the document holds, such as ``target.point_mm``.
     """
 
     procedure: str
     sha256: str
     values: Mapping[str, object]
+    lines: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
