@@ -32,6 +32,9 @@ from medviz.dossier import assemble, findings_of
 from medviz.memory import peak_memory
 
 
+_NOT_EXPORTED = frozenset({"soft_tissue", "air"})  # inside the skin's surface; large, and nobody's question
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """What a step may use: its case, the settings, a folder to write into, and what earlier steps made."""
@@ -169,7 +172,7 @@ def _mesh(work: Work) -> str:
 
     surfaces = make_surfaces(work.segmentation(), progress=work.progress)
     write_surfaces(surfaces, work.folder)
-    export_surfaces(surfaces, work.folder / "exports")
+    export_surfaces([s for s in surfaces if s.name not in _NOT_EXPORTED], work.folder / "exports")
     worst = max(surface.error.p95_mm for surface in surfaces)
     return (
         f"{len(surfaces)} closed surfaces were extracted; 95 % of each lies within {worst:.2f} mm "

@@ -125,7 +125,7 @@ def import_volume(path: Path) -> Volume:
         raise _unreadable("The file is not a three-dimensional NIfTI with axes at right angles.") from None
     kind = np.int16 if np.issubdtype(voxels.dtype, np.integer) else np.float32
     report = GeometryReport(Outcome.CORRECT, "IMPORTED", "Taken from a NIfTI; its affine was believed.")
-    ordered = np.ascontiguousarray(voxels.transpose(2, 1, 0)).astype(kind)
+    ordered: Any = np.ascontiguousarray(voxels.transpose(2, 1, 0)).astype(kind)
     return Volume(ordered, grid, "CT", "HU", "unknown", report)
 
 
@@ -253,5 +253,5 @@ def _read_image(path: Path, grid: Grid, kind: str) -> NDArray[Any]:
 
 def _unreadable(message: str) -> BadInput:
     return BadInput(
-        message, reason="VOLUME_UNREADABLE", mend="Make the volume again with `medviz volume PATH --out DIR`."
+        message, reason="VOLUME_UNREADABLE", mend="Make it again with `medviz volume` or `medviz segment`."
     )

@@ -221,7 +221,6 @@ def _volume_answer(
 
 def _any_volume(source: Path) -> Volume:
     """Return the volume in a volume folder, a NIfTI file or a DICOM study (then without name and face)."""
-    from anonymize.face import deface
     from pipelines.nifti import VOLUME_RECORD, import_volume, read_volume
 
     if (source / VOLUME_RECORD).is_file():
@@ -229,6 +228,8 @@ def _any_volume(source: Path) -> Volume:
     if source.name.endswith((".nii", ".nii.gz")):
         beside = source.parent / VOLUME_RECORD
         return read_volume(source.parent) if beside.is_file() else import_volume(source)
+    from anonymize.face import deface
+
     with _deidentified(source) as clean:
         return deface(_volume_of(clean, ""))[0]
 
