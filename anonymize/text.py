@@ -41,7 +41,7 @@ _TOKEN = re.compile(r"[^\W_]+(?:[.,'][^\W_]+)*|[\W_]", re.UNICODE)
 _TECHNICAL = re.compile(
     r"^(?:\d{1,3}(?:[.,]\d{1,3})?"  # 5mm, 120kV, 1.5
     r"(?:mm|cm|ml|kv|kvp|ma|mas|hu|s|sec|ms|t|d|x|min|mg|mgi|iu|p|%)?"
-    r"|[a-z]{1,2}\d{1,2}[a-z]?"  # H30s, B40f, Br40, T1, L5
+    r"|[a-z]{1,2}\d{1,3}[a-z]?"  # H30s, B40f, Br40, T1, L5
     r"|[a-z]"
     r"|\d{1,3}x\d{1,3}(?:x\d{1,3})?(?:mm|cm)?)$",
     re.IGNORECASE,
