@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
-import pkgutil
 import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
-import pipelines.procedures
+from medviz import plugins
 from medviz.core.errors import PlanInvalid
 from medviz.core.plan import PlanDocument
 from pipelines.planning.lines import KeyPath, key_lines
@@ -57,21 +55,19 @@ def parse_plan(content: bytes) -> PlanDocument:
 
 def procedure_names() -> tuple[str, ...]:
     """Return the names of the procedures in the box, without importing them."""
-    found = pkgutil.iter_modules(pipelines.procedures.__path__)
-    return tuple(sorted(module.name for module in found))
+    return plugins.names("procedures")
 
 
 def procedure_schema(name: str) -> Schema:
     """Return the plan schema of a procedure."""
-    module = importlib.import_module(f"pipelines.procedures.{name}")
-    return cast("Schema", module.SCHEMA)
+    return cast("Schema", plugins.load("procedures", name).SCHEMA)
 
 
 def plan_template(procedure: str = "needle") -> str:
     """Return a plan document with every key, its default, unit and meaning, ready to be filled in."""
     schema = procedure_schema(procedure)
     head = [
-        "# A plan for medviz. Lines that start with # are remarks; a key that is left out has the value shown.",
+        "# A plan for medviz. A line that starts with # is a remark; a key left out has the value shown.",
         "# Points are in the patient's coordinates (LPS: left, posterior, superior), in millimetres.",
         f"schema_version = {schema.version}",
         f'procedure = "{schema.procedure}"',

@@ -52,7 +52,7 @@ class Stage:
     def camera(
         self, direction: FloatArray, points_mm: FloatArray, *, look_at_mm: FloatArray | None = None
     ) -> Camera:
-        """Return the camera that sees all points from `direction`, as near as the margin allows; up is superior."""
+        """Return the camera that sees all points from `direction`, as near as the margin allows."""
         look_at = (points_mm.min(axis=0) + points_mm.max(axis=0)) / 2 if look_at_mm is None else look_at_mm
         distance = needed_distance_mm(direction, self.frame.axes[2], points_mm - look_at)
         position = look_at + distance * direction

@@ -23,8 +23,11 @@ REGION_DEG = {
     "occipital": (130.0, 170.0),
     "vault": (-90.0, 270.0),
 }
-"""Sagittal angle about the cerebrum's centre: 0 forward, 90 up, 180 back. Kocher's point, 11 cm from the nasion
-along the scalp, lies near 48; the frontal region ends in front of the coronal suture."""
+"""Sagittal angle about the cerebrum's centre: 0 forward, 90 up, 180 back.
+
+Kocher's point, 11 cm from the nasion along the scalp, lies near 48; the frontal region ends in front of the
+coronal suture.
+"""
 VAULT_MARGIN_MM = 15.0
 
 
@@ -78,8 +81,9 @@ class HeadFrame:
 def head_frame(segmentation: Segmentation) -> HeadFrame:
     """Return the head's axes from the brain's mirror symmetry.
 
-    The plane minimises the distance between the brain's surface and its mirror image (three parameters, robust
-    least squares on a distance field). The patient is taken to lie within about 30 degrees of the scanner's axes.
+    The plane minimises the distance between the brain's surface and its mirror image (three parameters,
+    robust least squares on a distance field). The patient is taken to lie within about 30 degrees of the
+    scanner's axes.
 
     Raises
     ------

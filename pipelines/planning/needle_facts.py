@@ -1,4 +1,4 @@
-"""Every number of a needle operation, computed once: value, unit, interval, method, evidence, grade, sentence."""
+"""Every number of a needle operation, computed once, with unit, interval, method, evidence and grade."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ def needle_facts(
 ) -> FactLedger:
     """Return every number of the case, in the order in which it was measured.
 
-    Lengths in mm, volumes in ml, angles in degrees (90 is perpendicular); every interval is stated in `method`.
+    Lengths in mm, volumes in ml, angles in degrees (90 is perpendicular); every interval is stated in
+    `method`.
     """
     request = request_of(operation.document)
     frame, ruler = head_frame(segmentation), make_ruler(segmentation, ())
@@ -153,12 +154,14 @@ def _target(case: Case) -> Iterator[Fact]:
     grade = Grade.ASSUMED if case.request.target_mm is not None else Grade.MEASURED
     yield Fact(
         "target.place", "the target", "place", words, "", 0, None,
-        "as the plan asks", ("plan", f"segmentation:{name}"), grade, ("target",), f"The target is the {words}.",
+        "as the plan asks", ("plan", f"segmentation:{name}"), grade, ("target",),
+        f"The target is the {words}.",
     )  # fmt: skip
     margin, half = margin_at(case.segmentation, name, target), case.ruler.uncertainty_mm(name)
     if margin > 0:
         yield Fact(
-            "target.margin", "the tip", "distance to the wall", margin, "mm", 1, (max(0.0, margin - half), margin + half),
+            "target.margin", "the tip", "distance to the wall", margin, "mm", 1, (max(0.0, margin - half),
+            margin + half),
             "distance transform; +- half a voxel's diagonal and the network's doubt",
             (f"segmentation:{name}",), Grade.MEASURED, ("wall",),
             f"The tip stops {margin:.1f} mm from the wall of the {structure(name).title}.",
@@ -169,7 +172,8 @@ def _target(case: Case) -> Iterator[Fact]:
         yield Fact(
             "target.confidence", structure(name).title, "confidence", percent, "%", 0, None,
             "mean calibrated probability of the network", (f"segmentation:{name}",), Grade.MEASURED,
-            ("confidence", "confident"), f"The network's confidence in the {structure(name).title} is {percent:.0f}%.",
+            ("confidence", "confident"),
+            f"The network's confidence in the {structure(name).title} is {percent:.0f}%.",
         )  # fmt: skip
 
 
@@ -195,7 +199,8 @@ def _entry(case: Case) -> Iterator[Fact]:
     bone = sum(run.to_mm - run.from_mm for run in trajectory.crossings if run.structure == "skull")
     step = _along_voxel_mm(case)
     yield Fact(
-        "entry.bone", "the skull", "thickness along the needle", bone, "mm", 1, (max(0.0, bone - step), bone + step),
+        "entry.bone", "the skull", "thickness along the needle", bone, "mm", 1, (max(0.0, bone - step), bone
+        + step),
         "trilinear occupancy along the path; +- half a voxel at each edge", ("segmentation:skull",),
         Grade.MEASURED, ("bone",), f"The drill passes {bone:.1f} mm of bone.",
     )  # fmt: skip
@@ -232,13 +237,15 @@ def _path(case: Case) -> Iterator[Fact]:
     trajectory, half = case.operation.trajectory, _along_voxel_mm(case) / 2
     length = trajectory.length_mm
     yield Fact(
-        "path.length", "the needle path", "length from skin to tip", length, "mm", 1, (length - half, length + half),
+        "path.length", "the needle path", "length from skin to tip", length, "mm", 1, (length - half, length
+        + half),
         "straight line, skin by trilinear occupancy; +- half a voxel", ("segmentation:skin", "plan"),
         Grade.MEASURED, ("whole path", "length", "long"), f"The whole path is {length:.1f} mm long.",
     )  # fmt: skip
     inside = sum(run.to_mm - run.from_mm for run in trajectory.crossings if run.structure in _BRAIN)
     yield Fact(
-        "path.in_brain", "the needle path", "length in the brain", inside, "mm", 1, (max(0.0, inside - half), inside + half),
+        "path.in_brain", "the needle path", "length in the brain", inside, "mm", 1, (max(0.0, inside - half),
+        inside + half),
         "trilinear occupancy along the path; +- half a voxel", ("segmentation:brain",),
         Grade.MEASURED, ("inside the brain", "within the brain"),
         f"Inside the brain, the needle covers {inside:.1f} mm.",
@@ -266,7 +273,8 @@ def _clearances(case: Case) -> Iterator[Fact]:
 def _clearance(item: Clearance) -> Fact:
     title = structure(item.structure).title
     return Fact(
-        f"clearance.{item.structure}", "the needle", f"least distance to the {title}", item.distance_mm, "mm", 1,
+        f"clearance.{item.structure}", "the needle", f"least distance to the {title}",
+        item.distance_mm, "mm", 1,
         (item.distance_mm - item.uncertainty_mm, item.distance_mm + item.uncertainty_mm),
         "needle surface to structure surface; +- half a voxel's diagonal and the network's doubt",
         (f"segmentation:{item.structure}",), Grade.MEASURED,
@@ -280,7 +288,8 @@ def _search(case: Case) -> Iterator[Fact]:
     if search is None:
         return
     rows = (
-        ("candidates", search.candidates, ("compared",), f"The planner compared {search.candidates} candidate paths."),
+        ("candidates", search.candidates, ("compared",),
+         f"The planner compared {search.candidates} candidate paths."),
         ("feasible", search.feasible, ("limit",), f"Every limit was kept by {search.feasible} paths."),
         ("refused", search.candidates - search.feasible, ("refused",),
          f"The planner refused {search.candidates - search.feasible} paths."),
@@ -299,8 +308,8 @@ def _simulated(case: Case) -> Iterator[Fact]:
     duration = states[-1].time_s
     yield Fact(
         "simulation.duration", "the simulation", "duration", duration, "s", 0, None,
-        "assumed opening time and speed; rigid tissue", ("plan",), Grade.SIMULATED, ("simulated", "simulation"),
-        f"The simulated operation takes {duration:.0f} s.",
+        "assumed opening time and speed; rigid tissue", ("plan",), Grade.SIMULATED, ("simulated",
+        "simulation"), f"The simulated operation takes {duration:.0f} s.",
     )  # fmt: skip
 
 

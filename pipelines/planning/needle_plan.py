@@ -27,7 +27,7 @@ def plan_needle(
     seed: int,
     progress: Progress = silent,
 ) -> PlannedOperation:
-    """Return the needle operation that a plan document asks for; target and entry are proposed when not given.
+    """Return the needle operation that a plan asks for; target and entry are proposed when not given.
 
     Raises
     ------

@@ -66,8 +66,8 @@ _ENTRY = Table(
         Key(
             "midline_mm",
             Kind.RANGE,
-            "Least and most distance of the entry from the midline. Left out: 20 to 40 in the frontal region, "
-            "10 to 90 elsewhere.",
+            "Least and most distance of the entry from the midline. Left out: 20 to 40 in the frontal "
+            "region, 10 to 90 elsewhere.",
             unit="mm",
             least=0,
             most=100,

@@ -1,4 +1,4 @@
-"""The needle operation over time: the skull opens, the needle advances, the nearest structure at risk is watched."""
+"""The needle operation over time: the skull opens, the needle advances, structures at risk are watched."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ def simulate_needle(
 ) -> Simulation:
     """Return the states of the operation: first the opening, then the needle, every millimetre of depth.
 
-    `nearest_mm` is the least distance (mm) from the part of the needle that is in the head to a structure at risk,
-    less the needle's radius; `nearest_structure` names it (empty when none is known). Rigid tissue, straight needle.
+    `nearest_mm` is the least distance (mm) from the part of the needle that is in the head to a structure at
+    risk, less the needle's radius; `nearest_structure` names it (empty when none is known). Rigid tissue,
+    straight needle.
     """
     names = [clearance.structure for clearance in operation.trajectory.clearances]
     ruler = make_ruler(segmentation, names)

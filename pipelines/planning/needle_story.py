@@ -1,4 +1,4 @@
-"""The film of a needle operation, shot by shot: overview, target, slices, entry, approach, corridor, result, limits."""
+"""The film of a needle operation, shot by shot, from the overview to what the study cannot show."""
 
 from __future__ import annotations
 
@@ -102,8 +102,8 @@ def needle_storyboard(
 ) -> Storyboard:
     """Return the shots of the film, cameras in LPS mm.
 
-    Every fact is told at most once, every unknown is told. The camera stands on the entry's side with superior up,
-    at least 50 degrees away from the front, and sees the whole of what its shot is about.
+    Every fact is told at most once, every unknown is told. The camera stands on the entry's side with
+    superior up, at least 50 degrees away from the front, and sees the whole of what its shot is about.
     """
     stage = Stage(head_frame(segmentation), 1.0 if operation.side == "left" else -1.0)
     scene = _Scene(operation, ledger, surfaces, segmentation, stage)
@@ -146,7 +146,7 @@ def _target(scene: _Scene) -> Shot:
 
 
 def _with_target(rows: list[tuple[str, float, float]], name: str) -> list[tuple[str, float, float]]:
-    """Return the rows with the target's structure nearly opaque (unless it is the brain that hides the rest)."""
+    """Return the rows with the target's structure nearly opaque, unless it would hide the rest."""
     if name in _BRAIN_PARTS:
         return rows
     return [row for row in rows if row[0] != name] + [(name, 0.9, 0.95)]
@@ -200,7 +200,7 @@ def _corridor(scene: _Scene) -> Shot:
         ("ventricles", 0.6, 0.6),
         ("brainstem", 0.7, 0.7),
     ]
-    shown = scene.show(dict((row[0], row) for row in rows).values(), glow=True)
+    shown = scene.show({row[0]: row for row in rows}.values(), glow=True)
     told = scene.told(*[fact.id for fact in scene.ledger if fact.id.startswith("clearance.")][:3])
     length = scene.operation.trajectory.length_mm
     return Shot(
@@ -229,7 +229,7 @@ def _limits(scene: _Scene) -> Shot:
 
 
 def _leant(scene: _Scene, lean: float) -> FloatArray:
-    """Return the direction of the needle, leant by `lean` to the entry's side and back, so that it shows its length."""
+    """Return the needle's direction, leant by `lean` to the entry's side, so that it shows its length."""
     aside = scene.stage.direction(115.0, 0.0)
     mixed = scene.outward + lean * aside
     result: FloatArray = mixed / np.linalg.norm(mixed)

@@ -1,13 +1,14 @@
 """One straight way through the head, measured below the voxel: crossings, angles and clearances.
 
-Lengths come from trilinear occupancy (where a structure's share of the voxel reaches one half), clearances from the
-faces between voxels, angles from the gradient of the smoothed surface.
+Lengths come from trilinear occupancy (where a structure's share of the voxel reaches one half), clearances
+from the faces between voxels, angles from the gradient of the smoothed surface.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,15 +27,15 @@ _ANTIALIAS_VOXELS = 0.7
 _FIT_RADII_MM = (12.0, 18.0)
 _OUTSIDE = (0, structure("soft_tissue").label)
 UNSURE_MM_PER_DOUBT = 5.0
-"""A structure of confidence c may lie (1 - c) x 5 mm elsewhere: a house rule, so that doubt widens the interval."""
+"""A structure of confidence c may lie (1 - c) x 5 mm elsewhere: a house rule; doubt widens the interval."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Profile:
     """What lies along a line from the skin to the target, every `STEP_MM`.
 
-    `labels` has the label at each depth below the skin; `entry_mm` is where the skin is met, `skull_mm` the depth
-    of the outer skull (nan when the line meets none).
+    `labels` has the label at each depth below the skin; `entry_mm` is where the skin is met, `skull_mm` the
+    depth of the outer skull (nan when the line meets none).
     """
 
     entry_mm: FloatArray
@@ -58,7 +59,7 @@ class Profile:
         change = np.flatnonzero(np.diff(self.labels)) + 1
         edges = np.concatenate([[0], change, [len(self.labels)]])
         found: list[list[float]] = []
-        for start, end in zip(edges[:-1], edges[1:], strict=True):
+        for start, end in pairwise(edges):
             label = float(self.labels[start])
             is_sliver = (end - start) * STEP_MM < _LEAST_RUN_MM
             if found and (is_sliver or found[-1][0] == label):
@@ -143,10 +144,11 @@ class Ruler:
         return float(np.hypot(half_diagonal, doubt * UNSURE_MM_PER_DOUBT))
 
     def angle_deg(self, at_mm: FloatArray, direction: FloatArray, *, of_skull: bool) -> tuple[float, float]:
-        """Return the angle between a line and the skin or outer skull (90 is perpendicular), and its +- in degrees.
+        """Return the angle between a line and the skin or outer skull, and its +-, in degrees.
 
-        The normal is that of a quadric fitted to the surface around the point, so that slice terraces average
-        out. Two radii, 12 and 18 mm, are fitted; their disagreement and one degree give the uncertainty.
+        90 is perpendicular. The normal is that of a quadric fitted to the surface around the point, so that
+        slice terraces average out. Two radii, 12 and 18 mm, are fitted; their disagreement and one degree
+        give the uncertainty.
         """
         points = self._surface_near(at_mm, of_skull=of_skull)
         angles = []
@@ -181,7 +183,7 @@ class Ruler:
         return max(float(limits.min()), STEP_MM)
 
     def _sampled(self, points_mm: FloatArray) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """Return the label with the largest trilinear share at points, and whether any tissue fills half of it."""
+        """Return the label with the largest trilinear share at points, and whether tissue fills half."""
         grid = self.segmentation.grid
         index = grid.indices(points_mm)
         low = np.maximum(np.floor(index.min(axis=0)) - 1, 0).astype(int)
@@ -251,13 +253,15 @@ def fitted_normal(
 ) -> FloatArray:
     """Return the unit normal at a point of the quadric fitted to surface points around it.
 
-    The height over the tangent plane is fitted by a full quadratic with Gaussian weights (sigma half the radius);
+    The height over the tangent plane is fitted by a full quadratic with Gaussian weights (sigma half the
+    radius);
     `guess` is the outward side, and the plane is turned to the fit twice.
     """
     near = points[np.linalg.norm(points - at_mm, axis=1) <= radius_mm] - at_mm
     if len(near) < 12:
-        return guess / np.linalg.norm(guess)
-    normal = np.linalg.svd(near - near.mean(axis=0), full_matrices=False)[2][2]
+        outward: FloatArray = guess / np.linalg.norm(guess)
+        return outward
+    normal: FloatArray = np.linalg.svd(near - near.mean(axis=0), full_matrices=False)[2][2]
     normal = normal * np.sign(normal @ guess or 1.0)
     for _ in range(2):
         u = np.cross(normal, np.eye(3)[int(np.argmin(np.abs(normal)))])

@@ -109,7 +109,7 @@ def _cast_chunk(
 def _looked_up(
     values: NDArray[np.generic], grid: Grid, starts_mm: FloatArray, outward: FloatArray, steps_mm: FloatArray
 ) -> tuple[NDArray[np.generic], Mask]:
-    """Return the nearest voxel's value at every step of every way, shape (n, steps), and whether it has one."""
+    """Return the nearest voxel at every step of every way, shape (n, steps), and whether there is one."""
     start = grid.indices(starts_mm).astype(np.float32)
     step = (outward @ grid.inverse[:3, :3].T).astype(np.float32)
     flat = np.zeros((len(starts_mm), len(steps_mm)), dtype=np.int64)

@@ -31,8 +31,8 @@ class Limits:
 class Request:
     """A needle plan, typed.
 
-    `target_mm` and `entry_mm` are LPS points or None; `target_side` and `entry_side` are ``left``, ``right`` or
-    empty; `region` is a region of the vault.
+    `target_mm` and `entry_mm` are LPS points or None; `target_side` and `entry_side` are ``left``, ``right``
+    or empty; `region` is a region of the vault.
     """
 
     structure: str

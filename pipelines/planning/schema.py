@@ -29,8 +29,8 @@ class Kind(StrEnum):
 class Key:
     """One key of a table.
 
-    `default` None means that the key may be left out and then has no value. `options` are the allowed words, or
-    the allowed names inside a list or table. `source` says where the default or the range comes from.
+    `default` None means that the key may be left out and then has no value. `options` are the allowed words,
+    or the allowed names inside a list or table. `source` says where the default or the range comes from.
     """
 
     name: str

@@ -248,7 +248,7 @@ def _score(
 
 
 def _measured(field: Field, request: Request, judged: _Judged) -> tuple[list[Trajectory], list[str]]:
-    """Return the best ways, measured below the voxel and well apart, and the limits that others then broke."""
+    """Return the best ways, measured and well apart, and the limits that others then broke."""
     score = judged.score.copy()
     skulls = judged.rays.skull_points_mm
     chosen: list[Trajectory] = []
@@ -279,7 +279,7 @@ def _trajectory(field: Field, request: Request, judged: _Judged, index: int) -> 
 
 
 def _counted(judged: _Judged, failed: Sequence[str]) -> Search:
-    """Return how many candidates each constraint refused; each counts once, under the first that refuses it."""
+    """Return how many candidates each constraint refused; each counts once, under the first."""
     undecided = np.ones(len(judged.score), dtype=np.bool_)
     refused = {}
     for name, mask in judged.refusals.items():

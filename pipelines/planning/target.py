@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from medviz.core.anatomy import BY_LABEL, structure
@@ -90,14 +91,15 @@ def _given_target(
         mend = "Points are LPS millimetres in the frame of this series."
         raise PlanInvalid("the target lies outside the image.", line=line, reason="TARGET_OUTSIDE", mend=mend)
     found = structure_at(segmentation, point)
-    if found not in structure("brain").members + ("csf", "tumour"):
+    if found not in (*structure("brain").members, "csf", "tumour"):
         place = structure(found).title if found else "no structure"
         text = f"the target lies in {place}, not in the brain."
         raise PlanInvalid(
             text, line=line, reason="TARGET_OUTSIDE_BRAIN", mend="Check the point's signs: LPS."
         )
     if "target.structure" in document.lines and found != request.structure:
-        text = f"the target lies in the {structure(found).title}, not in the {structure(request.structure).title}."
+        wanted = structure(request.structure).title
+        text = f"the target lies in the {structure(found).title}, not in the {wanted}."
         mend = "Correct the point, or the structure."
         raise PlanInvalid(text, line=line, reason="TARGET_IN_OTHER_STRUCTURE", mend=mend)
     side = "left" if frame.own(point[None])[0, 0] > 0 else "right"
@@ -145,7 +147,7 @@ def _side_points(
     return points[keep], depth[tuple(indices[keep].T)] - float(spacing.mean()) / 2
 
 
-def _in_part(part: str, own: FloatArray) -> FloatArray:
+def _in_part(part: str, own: FloatArray) -> NDArray[np.int_]:
     if part != "frontal horn":
         return np.arange(len(own))
     front = float(np.quantile(own[:, 1], 0.005))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Protocol, cast
 
+from medviz import plugins
 from medviz.core.facts import FactLedger
 from medviz.core.plan import PlanDocument, PlannedOperation, Simulation
 from medviz.core.progress import Progress, silent
@@ -66,7 +66,7 @@ class Procedure(Protocol):
 
 def procedure_named(name: str) -> Procedure:
     """Return the procedure of that name (a checked plan document holds no other)."""
-    return cast("Procedure", importlib.import_module(f"pipelines.procedures.{name}"))
+    return cast("Procedure", plugins.load("procedures", name))
 
 
 def plan_operation(
