@@ -96,7 +96,7 @@ class Coding:
 class Placing:
     """Where the slices lie."""
 
-    shape: tuple[int, int, int] = (40, 48, 52)
+    shape: tuple[int, int, int] = (32, 48, 52)
     spacing_mm: tuple[float, float, float] = (2.0, 2.0, 1.9)
     orientation: tuple[float, ...] = AXIAL
     centre_mm: tuple[float, float, float] = (1.0, -2.0, 3.0)
@@ -153,7 +153,8 @@ def make_ct_series(
 
     `edit` receives one dataset per slice, in order along the stack, and returns those to write.
     """
-    planes = [_slice(k, placing, coding, header, bodies) for k in range(len(placing.places()))]
+    places = placing.planes()
+    planes = [_slice(k, place, placing, coding, header, bodies) for k, place in enumerate(places)]
     datasets = edit(planes) if edit else planes
     if is_enhanced:
         datasets = [make_enhanced(datasets, coding)]
@@ -193,11 +194,17 @@ def hu_at(points_mm: FloatArray, bodies: Sequence[Ellipsoid]) -> FloatArray:
     return hu
 
 
-def _slice(k: int, placing: Placing, coding: Coding, header: Header, bodies: Sequence[Ellipsoid]) -> Dataset:
+def _slice(
+    k: int,
+    position: FloatArray,
+    placing: Placing,
+    coding: Coding,
+    header: Header,
+    bodies: Sequence[Ellipsoid],
+) -> Dataset:
     row, column, _ = placing.axes()
     _, rows, columns = placing.shape
     _, between_rows, between_columns = placing.spacing_mm
-    position = placing.planes()[k]
     r, c = np.mgrid[0:rows, 0:columns]
     points = position + c[..., None] * between_columns * row + r[..., None] * between_rows * column
     item = _dataset(k, header, placing.spacing_mm)

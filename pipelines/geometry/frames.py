@@ -115,7 +115,6 @@ class FileContent:
 
 
 _BROKEN = (
-    InvalidDicomError,
     OSError,
     EOFError,
     ValueError,
@@ -129,7 +128,11 @@ _BROKEN = (
 
 
 class FileUnreadable(Exception):
-    """The file is no DICOM, or its header ends too early."""
+    """The header is damaged or ends too early."""
+
+
+class NotDicom(Exception):
+    """The file is not DICOM at all."""
 
 
 def read_file(path: Path) -> FileContent:
@@ -139,6 +142,8 @@ def read_file(path: Path) -> FileContent:
     ------
     FileUnreadable
         If the header cannot be parsed.
+    NotDicom
+        If the file lacks the mark of a DICOM file (PS3.10 7.1).
     """
     # Imported here: `enhanced` builds on `Frame`.
     from pipelines.geometry.enhanced import enhanced_frames
@@ -157,16 +162,9 @@ def read_file(path: Path) -> FileContent:
         # A multi-frame object without functional groups has one place at most for all its frames: it stays
         # one frame, which the pixel format check turns away.
         frames = enhanced_frames(header, frame) if has_groups else (frame,)
-    except (
-        InvalidDicomError,
-        OSError,
-        EOFError,
-        ValueError,
-        KeyError,
-        AttributeError,
-        TypeError,
-        IndexError,
-    ):
+    except InvalidDicomError:
+        raise NotDicom from None
+    except _BROKEN:
         raise FileUnreadable from None
     return FileContent(frame.series_uid, frame.modality, frames)
 

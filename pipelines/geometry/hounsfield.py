@@ -118,6 +118,8 @@ def physical(stored: NDArray[Any], frame: Frame, *, is_ct: bool) -> tuple[NDArra
     is_clamped = bool(values.min() < LOWEST_HU)
     if is_clamped:
         values = np.maximum(values, values.dtype.type(LOWEST_HU))
+    if is_padded or is_clamped:
+        values = _narrowed(values, frame)
     return values, Remarks(has_garbage and not is_padded, is_clamped, is_padded)
 
 
@@ -134,6 +136,12 @@ def _rescaled(numbers: NDArray[Any], slope: float, intercept: float) -> NDArray[
     if intercept != 0:
         values += _wrapped(int(intercept))
     return values
+
+
+def _narrowed(values: NDArray[Any], frame: Frame) -> NDArray[Any]:
+    """Return whole densities as int16 once padding no longer stands in the way."""
+    fits = is_whole([frame]) and float(values.max()) <= _INT16.max
+    return values.astype(np.int16) if fits else values
 
 
 def _wrapped(number: int) -> np.int16:

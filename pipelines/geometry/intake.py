@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from medviz.core.progress import Progress
 from medviz.core.study import DeidentifiedStudy
-from pipelines.geometry.frames import FileUnreadable, Frame, read_file
+from pipelines.geometry.frames import FileUnreadable, Frame, NotDicom, read_file
 
 _BROKEN = ("TRUNCATED", "UNREADABLE")
 
@@ -48,11 +48,15 @@ def read_headers(study: DeidentifiedStudy, progress: Progress) -> Intake:
     modalities: dict[str, str] = {}
     files: Counter[str] = Counter()
     broken = {problem.series_uid: problem.reason for problem in study.problems if problem.reason in _BROKEN}
+    foreign = 0
     for n, path in enumerate(study.files):
         try:
             content = read_file(path)
         except FileUnreadable:
             broken.setdefault("", "UNREADABLE")
+            continue
+        except NotDicom:
+            foreign += 1
             continue
         modalities.setdefault(content.series_uid, content.modality)
         files[content.series_uid] += 1
@@ -64,7 +68,7 @@ def read_headers(study: DeidentifiedStudy, progress: Progress) -> Intake:
         SeriesFiles(uid, modalities[uid], tuple(frames[uid]), files[uid], broken.get(uid, ""), held[uid])
         for uid in sorted(modalities)
     )
-    return Intake(series, _notes(study, broken))
+    return Intake(series, _notes(study, broken, foreign))
 
 
 def _blame(broken: dict[str, str], frames: dict[str, list[Frame]]) -> None:
@@ -74,9 +78,10 @@ def _blame(broken: dict[str, str], frames: dict[str, list[Frame]]) -> None:
         broken.setdefault(images[0], broken.pop(""))
 
 
-def _notes(study: DeidentifiedStudy, broken: dict[str, str]) -> tuple[str, ...]:
+def _notes(study: DeidentifiedStudy, broken: dict[str, str], foreign: int) -> tuple[str, ...]:
     counts = Counter(problem.reason for problem in study.problems if problem.reason not in _BROKEN)
-    told = [f"{number} files were left out: {reason}." for reason, number in sorted(counts.items())]
+    counts.update({"NOT_DICOM": foreign} if foreign else {})
+    told = [f"{number} file(s) left out: {reason}." for reason, number in sorted(counts.items())]
     if "" in broken:
         told.append("A damaged file could not be given to any series; one of them may be short of a slice.")
     return tuple(told)
