@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from medviz.core.anatomy import STRUCTURES
+
 _WORD = re.compile(r"[A-Za-z]+")
-_ENDINGS = ("ings", "ing", "ed", "es", "s")
+_ENDINGS = (("ings", 4), ("ing", 4), ("ed", 4), ("es", 4), ("s", 3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +30,17 @@ class Vocabulary:
     Parameters
     ----------
     neutral : frozenset of str
-        Stems that any sentence may use.
+        Words that any sentence may use.
     meanings : dict of str to frozenset of str
-        Meaning of a stem; a word may have several.
+        Meanings of a word, whose forms are listed one by one.
     kept : frozenset of str
         Meanings that may not be lost.
     refusals : dict of str to Refusal
         Names for refused stems.
     structures : frozenset of str
         Stems of anatomy words: a fact that names one is told with it.
+    finite : frozenset of str
+        Words of which a whole sentence has one.
     """
 
     neutral: frozenset[str]
@@ -44,6 +48,7 @@ class Vocabulary:
     kept: frozenset[str]
     refusals: dict[str, Refusal]
     structures: frozenset[str]
+    finite: frozenset[str]
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -53,30 +58,24 @@ def words(text: str) -> tuple[str, ...]:
 
 @cache
 def stem(word: str) -> str:
-    """Return a word without its usual endings, so that "passes", "passed" and "passing" are one."""
+    """Return a word without its usual endings, so that "structures" and "structure" are one.
+
+    Short words keep theirs: "noted" must never be taken for "not".
+    """
     if word in _SAME:
         return _SAME[word]
-    if word.endswith("ies") and len(word) > 4:
-        return f"{word[:-3]}y"
-    for ending in _ENDINGS:
-        if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith(("ss", "us", "is")):
-            word = word[: -len(ending)]
-            break
-    return word.rstrip("e") if len(word) > 3 else word
+    if not word.endswith(("ss", "us", "is")):
+        ending = next((e for e, least in _ENDINGS if word.endswith(e) and len(word) >= least + len(e)), "")
+        word = word.removesuffix(ending)
+    return word[:-1] if word.endswith("e") and len(word) > 4 else word
 
 
 _SAME = {
     "ventricular": "ventricl",
-    "lies": "lie",
     "cerebral": "cerebrum",
     "cerebellar": "cerebellum",
-    "less": "less",
     "thalami": "thalamus",
     "nuclei": "nucleus",
-    "needed": "need",
-    "is": "is",
-    "its": "its",
-    "as": "as",
 }
 
 
@@ -92,20 +91,24 @@ def english() -> Vocabulary:
 
 
 def read_vocabulary(path: Path) -> Vocabulary:
-    """Return the vocabulary of a language's table."""
+    """Return the vocabulary of a language's table, with the words of the anatomy table's titles."""
     table = tomllib.loads(path.read_text(encoding="utf-8"))
     meanings: dict[str, frozenset[str]] = {}
     for meaning in table["meaning"]:
-        for one in _stemmed(meaning["words"]):
-            meanings[one] = meanings.get(one, frozenset()) | {meaning["name"]}
-    refusals = _refusals(table["refused"])
+        for word in meaning["words"].split():
+            meanings[word] = meanings.get(word, frozenset()) | {meaning["name"]}
+    neutral, refusals = frozenset(table["neutral"].split()), _refusals(table["refused"])
+    for word in words(" ".join(structure.title for structure in STRUCTURES.values())):
+        if word not in neutral and word not in meanings:
+            refusals[stem(word)] = Refusal("STRUCTURE", is_always_refused=False)
     anatomy = frozenset(one for one, refusal in refusals.items() if refusal.code == "STRUCTURE")
     return Vocabulary(
-        neutral=_stemmed(table["neutral"]),
+        neutral=neutral,
         meanings=meanings,
         kept=frozenset(meaning["name"] for meaning in table["meaning"] if meaning.get("kept")),
         refusals=refusals,
         structures=anatomy,
+        finite=frozenset(table["finite"].split()),
     )
 
 
@@ -113,9 +116,5 @@ def _refusals(tables: Iterable[dict[str, object]]) -> dict[str, Refusal]:
     result: dict[str, Refusal] = {}
     for table in tables:
         refusal = Refusal(str(table["code"]), bool(table.get("always")))
-        result |= {one: refusal for one in _stemmed(str(table["words"])) if one not in result}
+        result |= {one: refusal for one in stems(str(table["words"])) if one not in result}
     return result
-
-
-def _stemmed(text: str) -> frozenset[str]:
-    return frozenset(stem(word) for word in text.split())
