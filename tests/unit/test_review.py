@@ -779,3 +779,16 @@ def test_the_tables_and_the_newest_migration_agree(home: Path) -> None:
 def test_bad_input_is_told_apart_from_what_is_not_allowed(home: Path) -> None:
     with pytest.raises(BadInput):
         current_draft("C0001", home=home)
+
+
+def test_the_oldest_database_ever_written_still_verifies(home: Path) -> None:
+    records = Path(__file__).parent / "records"
+    home.mkdir()
+    shutil.copyfile(records / "audit-head-v1.json", head_path(home))
+    connection = sqlite3.connect(store.database_path(home))
+    connection.executescript((records / "review-v0001.sql").read_text(encoding="utf-8"))
+    connection.close()
+    approval = approval_of("C0001", home=home)
+    verify_approval(approval, public_key=reviewers.reviewers(home)[0].public_key)
+    assert verify_chain(home).is_whole
+    assert reviewers.unlock(REVIEWER, PASSPHRASE, home=home, now=later(70))
