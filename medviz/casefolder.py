@@ -5,6 +5,7 @@
         plan.toml            the plan document as given
         quarantine/          owner-only; the raw study and where it came from
         steps/NAME.json      one record per finished step
+        shots/               rendered shots, kept so that an amended film renders only what changed
         work/NAME/KEY/       the outputs of a step, under the key of everything it was made from
 
 A step is done when its record's key matches its present inputs and every output still has its hash.
@@ -149,12 +150,11 @@ class CaseFolder:
         intact = manifest_of(self._home(step, key)).sha256 == record.outputs_sha256
         return record if intact else None
 
-    def partial(self, step: str, key: str, *, keep: bool) -> Path:
-        """Return the folder a step writes into; what an interrupted run left stays when `keep` is true."""
+    def partial(self, step: str, key: str) -> Path:
+        """Return the empty folder a step writes into; what an interrupted run left in it is gone."""
         folder = self.folder / "work" / step / f".partial-{key[:16]}"
-        if not keep:
-            shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
         return folder
 
     def finish(self, record: StepRecord, partial: Path, *, keep_old: bool) -> StepRecord:

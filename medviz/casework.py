@@ -31,7 +31,6 @@ from medviz.core.volume import Volume
 from medviz.dossier import assemble, findings_of
 from medviz.memory import peak_memory
 
-
 _NOT_EXPORTED = frozenset({"soft_tissue", "air"})  # inside the skin's surface; large, and nobody's question
 
 
@@ -108,7 +107,7 @@ def _admit(work: Work) -> str:
 def _deidentify(work: Work) -> str:
     from anonymize.deid import deidentify
     from anonymize.keys import project_keys
-    from anonymize.pixels import default_text_finder
+    from anonymize.ocr import text_finder
     from anonymize.profile import load_profile
 
     raw = read_record(work.case.quarantine / "raw.json", RawStudy)
@@ -117,7 +116,7 @@ def _deidentify(work: Work) -> str:
         work.folder,
         profile=load_profile(work.case.request.profile),
         keys=project_keys(work.settings.home),
-        ocr=default_text_finder(),
+        ocr=text_finder(threads=work.settings.threads),
         progress=work.progress,
     )
     return (
@@ -269,6 +268,7 @@ def _film(work: Work) -> str:
         captions_burnt_in=request.captions_burnt_in,
         threads=work.settings.threads,
         progress=work.progress,
+        shots_folder=work.case.folder / "shots",
     )
     return f"The film was rendered at {request.frames_per_second} frames a second."
 
@@ -296,7 +296,6 @@ class Step:
     needs: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     version: int = 1
-    keeps_partial: bool = False
     keeps_old: bool = False
 
 
@@ -317,7 +316,6 @@ STEPS: Mapping[str, Step] = {
         _film,
         needs=("storyboard", "speak", "narrate", "mesh", "deface", "segment", "plan", "simulate", "measure"),
         options=("frames_per_second", "captions_burnt_in", "case_id"),
-        keeps_partial=True,
     ),
     "draft": Step(
         _draft, needs=("film", "measure", "narrate", "mesh", "plan", "deidentify", "deface"), keeps_old=True
@@ -338,7 +336,7 @@ def run_step(name: str, case: CaseFolder, settings: Settings, progress: Progress
     key = _key(name, case)
     if (done := case.finished(name, key)) is not None:
         return done
-    partial = case.partial(name, key, keep=step.keeps_partial)
+    partial = case.partial(name, key)
     started = time.monotonic()
     with full_disk_told(), peak_memory() as peak:
         sentence = step.run(Work(case, settings, partial, progress))

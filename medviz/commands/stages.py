@@ -65,12 +65,19 @@ def deid(
 ) -> None:
     """De-identify a study by PS3.15; what cannot be judged is held back, never passed."""
     from anonymize.deid import deidentify_path
+    from anonymize.ocr import text_finder
 
     close_network()
     settings = load_settings()
     with step_bars() as bars:
         clean = deidentify_path(
-            study, out, profile_name=profile, settings_home=settings.home, progress=bars.listener("deid")
+            study,
+            out,
+            profile_name=profile,
+            settings_home=settings.home,
+            most_unpacked_gb=settings.most_unpacked_gb,
+            ocr=text_finder(threads=settings.threads),
+            progress=bars.listener("deid"),
         )
     if json:
         print_json({"profile": clean.profile, "files": len(clean.files), "held": to_plain(clean.problems),

@@ -25,7 +25,7 @@ def case(tmp_path: Path) -> CaseFolder:
 
 
 def finish(case: CaseFolder, record: StepRecord = RECORD, text: str = "x") -> StepRecord:
-    partial = case.partial(record.step, record.key, keep=False)
+    partial = case.partial(record.step, record.key)
     (partial / "out.txt").write_text(text)
     return case.finish(record, partial, keep_old=False)
 
@@ -62,7 +62,7 @@ def test_a_step_made_from_something_else_is_not_the_same_step(case: CaseFolder) 
 
 
 def test_what_an_interrupted_step_left_is_never_taken_for_its_output(case: CaseFolder) -> None:
-    (case.partial("mesh", RECORD.key, keep=False) / "half.txt").write_text("half")
+    (case.partial("mesh", RECORD.key) / "half.txt").write_text("half")
     assert case.finished("mesh", RECORD.key) is None
     with pytest.raises(BadInput, match="mesh"):
         case.output("mesh")
