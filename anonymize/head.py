@@ -1,0 +1,210 @@
+"""Whether a CT volume shows a head, found from its voxels and geometry and never from a body-part tag.
+
+Works on a coarse copy of about 2 mm whose axes run up, back and to the left (+z, +y, +x of LPS).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from medviz.core.space import Grid
+from medviz.core.volume import Volume
+
+COARSE_MM = 2.0
+AIR_HU, BONE_HU, COARSE_BONE_HU = -1000, 300, 220
+_SKIN_HU = -300
+_CLOSING_MM = 8.0
+_BRAIN_HU = (-5.0, 90.0)
+_LEAST_BRAIN_ML = 250.0
+_LEAST_HEAD_SHARE = 0.6
+"""Skull and brain fill most of a head's cross-section; pelvis and chest are mostly flesh around bone."""
+_TRUNK_CM2 = 300.0
+"""Cross-section that no head has: an ellipse of 17 x 22 cm has 294 cm2."""
+_LONGEST_NECK_MM = 120.0
+
+Mask = NDArray[np.bool_]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Canonical:
+    """How to see an array with axes up, back, left: a transposition and flips.
+
+    Parameters
+    ----------
+    order : tuple of int
+        Which array axis runs most nearly along z, y and x.
+    flips : tuple of bool
+        Whether that axis runs down, forward or to the right.
+    spacing_mm : tuple of float
+        Spacing along z, y and x.
+    """
+
+    order: tuple[int, int, int]
+    flips: tuple[bool, bool, bool]
+    spacing_mm: tuple[float, float, float]
+
+    def view(self, array: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Return a view of an array of the grid, shape (up, back, left); writing to it writes to the array."""
+        turned = array.transpose(self.order)
+        return turned[tuple(slice(None, None, -1 if flip else 1) for flip in self.flips)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Head:
+    """What the coarse volume shows.
+
+    Parameters
+    ----------
+    body, bone, brain : ndarray of bool, shape (up, back, left)
+        Skin and what is in it; bone in large pieces; the inside of the skull.
+    spacing_mm : tuple of float
+        Spacing of the coarse volume along up, back, left.
+    """
+
+    body: Mask
+    bone: Mask
+    brain: Mask
+    spacing_mm: tuple[float, float, float]
+
+
+def canonical(grid: Grid) -> Canonical:
+    """Return how to turn an array of the grid so that its axes run up, back and to the left."""
+    cosines = grid.affine[:3, :3] / np.asarray(grid.spacing_mm)
+    order: list[int] = []
+    for world in (2, 1, 0):
+        weights = np.abs(cosines[world])
+        weights[order] = -1
+        order.append(int(np.argmax(weights)))
+    z, y, x = order
+    flips = tuple(bool(cosines[world, axis] < 0) for world, axis in zip((2, 1, 0), order, strict=True))
+    spacing = tuple(grid.spacing_mm[axis] for axis in order)
+    return Canonical((z, y, x), (flips[0], flips[1], flips[2]), (spacing[0], spacing[1], spacing[2]))
+
+
+def coarse(volume: Volume) -> tuple[Floats, tuple[float, float, float], tuple[int, int, int]]:
+    """Return the volume at about 2 mm with axes up, back, left; its spacing; and the steps taken."""
+    turn = canonical(volume.grid)
+    steps = [max(1, round(COARSE_MM / mm)) for mm in turn.spacing_mm]
+    turned = turn.view(volume.voxels)
+    smooth: Floats = ndimage.uniform_filter(turned.astype(np.float32), size=steps)
+    small = smooth[:: steps[0], :: steps[1], :: steps[2]]
+    z, y, x = (mm * step for mm, step in zip(turn.spacing_mm, steps, strict=True))
+    return small, (z, y, x), (steps[0], steps[1], steps[2])
+
+
+def find_body(hu: Floats) -> Mask:
+    """Return the largest piece that is not air, without what it encloses."""
+    return largest(hu > _SKIN_HU)
+
+
+def find_head(hu: Floats, spacing_mm: tuple[float, float, float]) -> Head | None:
+    """Return the head of a coarse volume, or None when it holds no brain inside a skull."""
+    body = find_body(hu)
+    bone = in_large_pieces(hu > COARSE_BONE_HU, least_voxels=int(2000 / np.prod(spacing_mm)))
+    brain = _brain(hu, body, bone, spacing_mm)
+    return None if brain is None else Head(body, bone, brain, spacing_mm)
+
+
+def _brain(hu: Floats, body: Mask, bone: Mask, spacing_mm: tuple[float, float, float]) -> Mask | None:
+    """Return the inside of the skull: soft tissue that bone encloses in axial slices, in one large piece."""
+    shell = _closed(bone, spacing_mm)
+    inside = np.stack([ndimage.binary_fill_holes(plane) for plane in shell])
+    soft = inside & ~bone & (hu > _BRAIN_HU[0]) & (hu < _BRAIN_HU[1])
+    piece = largest(ndimage.binary_opening(soft, _ball(4.0, spacing_mm)))
+    if piece.sum() * np.prod(spacing_mm) / 1000 < _LEAST_BRAIN_ML:
+        return None
+    widest = int(np.argmax(piece.sum(axis=(1, 2))))
+    share = inside[widest].sum() / max(int(ndimage.binary_fill_holes(body[widest]).sum()), 1)
+    if share < _LEAST_HEAD_SHARE:
+        return None
+    grown = ndimage.binary_dilation(piece, _ball(4.0, spacing_mm))
+    brain: Mask = grown & inside & ~bone
+    return brain
+
+
+def _closed(mask: Mask, spacing_mm: tuple[float, float, float]) -> Mask:
+    """Return a mask with gaps up to about 16 mm bridged, such as sutures and foramina."""
+    pad = [int(np.ceil(_CLOSING_MM / mm)) + 1 for mm in spacing_mm]
+    wide = np.pad(mask, [(p, p) for p in pad])
+    outside = ndimage.distance_transform_edt(~wide, sampling=spacing_mm)
+    grown = outside <= _CLOSING_MM
+    inner = ndimage.distance_transform_edt(grown, sampling=spacing_mm) > _CLOSING_MM
+    closed: Mask = (inner | wide)[tuple(slice(p, -p) for p in pad)]
+    return closed
+
+
+def shows_trunk_only(hu: Floats, spacing_mm: tuple[float, float, float]) -> bool:
+    """Return whether the volume surely shows no face: trunk, with at most a bare neck above it.
+
+    Every slice is wider than any head; or those that are not lie in one stretch shorter than a neck with no bone
+    in the front third of the body, where a jaw would be. A body without any skin in front has no face either.
+    """
+    body = find_body(hu)
+    if not body[:, 0].any() and not body.any():
+        return True
+    areas_cm2 = (
+        np.array([ndimage.binary_fill_holes(p).sum() for p in body]) * spacing_mm[1] * spacing_mm[2] / 100
+    )
+    if _fills_the_view(body):
+        return True
+    narrow = (areas_cm2 > 0) & (areas_cm2 < _TRUNK_CM2)
+    if not narrow.any():
+        return True
+    top = _length_from_top(narrow)
+    if narrow.all() or top * spacing_mm[0] > _LONGEST_NECK_MM:
+        return False
+    return not any(
+        _has_bone_in_front(hu[index] > COARSE_BONE_HU, body[index]) for index in np.flatnonzero(narrow)
+    )
+
+
+def _fills_the_view(body: Mask) -> bool:
+    """Return whether no skin can be seen from the front: the body reaches the front edge everywhere."""
+    seen = body.any(axis=1)
+    return bool((body[:, 0] | ~seen).mean() > 0.98)
+
+
+def _length_from_top(narrow: Mask) -> int:
+    """Return how many slices in a row, from the topmost down, are narrow."""
+    wide = np.flatnonzero(~narrow[::-1])
+    return int(wide[0]) if wide.size else len(narrow)
+
+
+def _has_bone_in_front(bone: Mask, body: Mask) -> bool:
+    rows = np.flatnonzero(body.any(axis=1))
+    if not rows.size:
+        return False
+    front = rows[0] + (rows[-1] - rows[0]) // 3
+    return int((bone & body)[:front].sum()) > 10
+
+
+def largest(mask: Mask) -> Mask:
+    """Return the largest connected piece of a mask."""
+    labels, count = ndimage.label(mask)
+    if count == 0:
+        return mask
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    piece: Mask = labels == int(np.argmax(sizes))
+    return piece
+
+
+def in_large_pieces(mask: Mask, *, least_voxels: int) -> Mask:
+    """Return a mask without its small pieces."""
+    labels, _ = ndimage.label(mask)
+    keep = np.bincount(labels.ravel()) >= least_voxels
+    keep[0] = False
+    pieces: Mask = keep[labels]
+    return pieces
+
+
+def _ball(radius_mm: float, spacing_mm: tuple[float, float, float]) -> Mask:
+    reach = [int(np.ceil(radius_mm / mm)) for mm in spacing_mm]
+    grids = np.ogrid[tuple(slice(-r, r + 1) for r in reach)]
+    ball: Mask = sum((g * mm) ** 2 for g, mm in zip(grids, spacing_mm, strict=True)) <= radius_mm**2
+    return ball
