@@ -58,6 +58,11 @@ class Elements:
         """Return the first value of a DS or IS element; None when there is none."""
         return next(iter(self.numbers(keyword)), None)
 
+    def integer(self, keyword: str) -> int | None:
+        """Return the first value of an IS element; None when there is none or it is no number."""
+        value = self.number(keyword)
+        return None if value is None or not math.isfinite(value) else int(value)
+
     def word(self, keyword: str, *, is_signed: bool = False) -> int | None:
         """Return the value of a US or SS element; None when there is none."""
         element = self._element(keyword)

@@ -13,6 +13,8 @@ def enhanced_frames(header: Elements, whole: Frame) -> tuple[Frame, ...]:
     """Return one `Frame` per frame; `whole` holds what the object says once for all of them."""
     shared = header.first("SharedFunctionalGroupsSequence")
     groups = header.items("PerFrameFunctionalGroupsSequence")
+    if len(groups) != whole.layout.count:
+        raise ValueError("the functional groups do not match the number of frames")
     return tuple(_frame(whole, _Groups(own, shared), n) for n, own in enumerate(groups))
 
 

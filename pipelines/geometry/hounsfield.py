@@ -90,13 +90,11 @@ def used_bits(stored: NDArray[Any], layout: PixelLayout) -> tuple[NDArray[Any], 
     Signed numbers are extended from their highest stored bit (PS3.5 8.1.1).
     """
     stored = stored.astype(stored.dtype.newbyteorder("="), copy=False)
-    left = layout.bits_allocated - 1 - layout.high_bit
-    right = layout.bits_allocated - layout.bits_stored
-    if right == 0:
+    unused = stored.dtype.type(layout.bits_allocated - layout.bits_stored)
+    if unused == 0:
         return stored, False
-    kind = stored.dtype.type
-    clean = (stored << kind(left)) >> kind(right)
-    return clean, bool(layout.high_bit == layout.bits_stored - 1 and not np.array_equal(clean, stored))
+    clean = (stored << unused) >> unused
+    return clean, not np.array_equal(clean, stored)
 
 
 def physical(stored: NDArray[Any], frame: Frame, *, is_ct: bool) -> tuple[NDArray[Any], Remarks]:
@@ -152,7 +150,7 @@ def _padding(stored: NDArray[Any], values: NDArray[Any], frame: Frame) -> NDArra
     """Return where the header's padding lies, when it would be taken for tissue; else None.
 
     Padding that lands at air or below needs nothing: clamping sees to it. Padding at the density of tissue or
-    metal counts only where it touches the edge of the image: some headers name a value that tissue has too.
+    metal counts only where it reaches a corner of the image: some headers name a value that tissue has too.
     """
     if frame.padding is None:
         return None
@@ -161,5 +159,5 @@ def _padding(stored: NDArray[Any], values: NDArray[Any], frame: Frame) -> NDArra
     if not mask.any() or float(values[mask].max()) <= _AIR_LIKE_HU:
         return None
     labels, _ = ndimage.label(mask)
-    edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-    return np.isin(labels, np.unique(edge[edge > 0]))
+    corners = np.unique(labels[[0, 0, -1, -1], [0, -1, 0, -1]])
+    return np.isin(labels, corners[corners > 0])

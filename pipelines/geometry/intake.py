@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from medviz.core.progress import Progress
 from medviz.core.study import DeidentifiedStudy
-from pipelines.geometry.frames import FileUnreadable, Frame, NotDicom, read_file
+from pipelines.geometry.frames import Frame
+from pipelines.geometry.headers import FileUnreadable, NotDicom, read_file
 
 _BROKEN = ("TRUNCATED", "UNREADABLE")
 
@@ -52,8 +53,10 @@ def read_headers(study: DeidentifiedStudy, progress: Progress) -> Intake:
     for n, path in enumerate(study.files):
         try:
             content = read_file(path)
-        except FileUnreadable:
-            broken.setdefault("", "UNREADABLE")
+        except FileUnreadable as error:
+            broken.setdefault(error.series_uid, "UNREADABLE")
+            if error.series_uid:
+                modalities.setdefault(error.series_uid, error.modality)
             continue
         except NotDicom:
             foreign += 1

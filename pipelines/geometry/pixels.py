@@ -157,8 +157,9 @@ def _description(layout: PixelLayout) -> dict[str, Any]:
 def _check_format(layout: PixelLayout) -> None:
     is_grey = layout.samples == 1 and layout.photometric in ("MONOCHROME1", "MONOCHROME2", "")
     is_whole = layout.bits_allocated in (8, 16, 32) and 0 < layout.bits_stored <= layout.bits_allocated
-    fits = layout.bits_stored - 1 <= layout.high_bit < layout.bits_allocated
-    if not (is_grey and is_whole and fits and layout.index < layout.count):
+    # PS3.5 8.1.1: High Bit is one less than Bits Stored; anything else cannot be read without guessing.
+    is_low = layout.high_bit == layout.bits_stored - 1
+    if not (is_grey and is_whole and is_low and 0 <= layout.index < layout.count):
         raise refused("PIXEL_FORMAT")
     if layout.transfer_syntax not in _NATIVE and layout.transfer_syntax not in _DECODERS:
         raise refused("NO_DECODER")

@@ -190,7 +190,7 @@ def _separate(frames: list[Frame], same_pixels: SamePixels, *, label: str) -> li
     kept, dropped = _without_copies(frames, same_pixels)
     notes = (f"{_count(dropped, 'copy', 'copies')} of slices at one place with the same pixels dropped.",)
     if not _clashes(kept):
-        return [Stack(tuple(kept), label, notes if dropped else ())]
+        return [Stack(tuple(kept), label, (*(notes if dropped else ()), *_joined_note(kept)))]
     return [
         Stack(tuple(run), f"{label}, pass {n + 1} by time".lstrip(", "), notes if dropped else ())
         for n, run in enumerate(_passes(kept))
@@ -280,6 +280,13 @@ def _passes(frames: Sequence[Frame]) -> list[list[Frame]]:
         if max(frame.time for frame in before) >= min(frame.time for frame in after):
             raise refused("SAME_PLACE_DIFFERENT_PIXELS", _clash_detail(places))
     return runs
+
+
+def _joined_note(frames: Sequence[Frame]) -> tuple[str, ...]:
+    count = len({frame.traits["acquisition"] for frame in frames})
+    if count < 2 or count > len(frames) / FEWEST_SLICES:
+        return ()
+    return (f"The stack joins {count} acquisitions that follow each other.",)
 
 
 def _clash_detail(places: Sequence[Sequence[Frame]]) -> str:
