@@ -29,6 +29,16 @@ from review.store import AuditRow, as_text, transaction
 Detail = Mapping[str, str | int | float]
 
 FIRST_HASH = "0" * 64
+_COLUMNS = (
+    AuditRow.seq,
+    AuditRow.time,
+    AuditRow.actor,
+    AuditRow.action,
+    AuditRow.case_id,
+    AuditRow.detail_json,
+    AuditRow.previous_hash,
+    AuditRow.hash,
+)
 
 
 class Action(StrEnum):
@@ -63,8 +73,16 @@ class AuditEntry:
 
     def computed_hash(self) -> str:
         """Return the hash the row must have: SHA-256 of the canonical JSON of all its other fields."""
-        fields = {**asdict(self), "detail": dict(self.detail), "schema_version": SCHEMA_VERSION}
-        del fields["hash"]
+        fields = {
+            "schema_version": SCHEMA_VERSION,
+            "seq": self.seq,
+            "time": self.time,
+            "actor": self.actor,
+            "action": self.action,
+            "case_id": self.case_id,
+            "detail": dict(self.detail),
+            "previous_hash": self.previous_hash,
+        }
         return hashlib.sha256(canonical(fields)).hexdigest()
 
 
@@ -157,12 +175,14 @@ def write(
         append(session, action, actor=actor, case_id=case_id, detail=detail, now=now)
 
 
-def entries(session: Session, case_id: str = "") -> tuple[AuditEntry, ...]:
-    """Return the log, or what concerns one case, in order."""
-    query = sa.select(AuditRow).order_by(AuditRow.seq)
+def entries(session: Session, case_id: str = "", *, acts: Sequence[Action] = ()) -> tuple[AuditEntry, ...]:
+    """Return the log in order, or what concerns one case, or only some acts."""
+    query = sa.select(*_COLUMNS).order_by(AuditRow.seq)
     if case_id:
         query = query.where(AuditRow.case_id == case_id)
-    return tuple(_entry_of(row) for row in session.scalars(query))
+    if acts:
+        query = query.where(AuditRow.action.in_([act.value for act in acts]))
+    return tuple(_entry_of(*row) for row in session.execute(query))
 
 
 def verify_chain(home: Path, *, known_heads: Sequence[AuditHead] = ()) -> ChainReport:
@@ -262,14 +282,14 @@ def _text(detail: Detail) -> str:
     return canonical(dict(detail)).decode()
 
 
-def _entry_of(row: AuditRow) -> AuditEntry:
+def _entry_of(
+    seq: int, time: str, actor: str, action: str, case_id: str, detail_json: str, previous: str, own: str
+) -> AuditEntry:
     try:
-        detail = json.loads(row.detail_json)
+        detail = json.loads(detail_json)
     except ValueError:
         detail = {"unreadable": 1}
-    return AuditEntry(
-        row.seq, row.time, row.actor, row.action, row.case_id, detail, row.previous_hash, row.hash
-    )
+    return AuditEntry(seq, time, actor, action, case_id, detail, previous, own)
 
 
 def _seconds_between(earlier: str, later: str) -> float:

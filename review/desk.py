@@ -14,12 +14,13 @@ from medviz.core.speech import Narration
 from review import audit
 from review.audit import Action, AuditEntry
 from review.queue import (
+    DraftLine,
     DraftState,
     QueuedDraft,
     checked_case_id,
-    drafts,
     is_unchanged,
     known_row,
+    lines,
     queued_draft,
 )
 from review.release import unfinished_releases
@@ -80,10 +81,10 @@ class DraftView:
 
 def list_drafts(
     home: Path, *, actor: str = "console", everything: bool = False, now: datetime | None = None
-) -> tuple[QueuedDraft, ...]:
+) -> tuple[DraftLine, ...]:
     """Return the drafts that wait or are approved, oldest first; with `everything` also the settled ones."""
     open_states = (DraftState.QUEUED, DraftState.APPROVED)
-    found = drafts(home, states=tuple(DraftState) if everything else open_states)
+    found = lines(home, states=tuple(DraftState) if everything else open_states)
     audit.write(home, Action.LISTED, actor=actor, detail={"drafts": len(found)}, now=now)
     return found
 
@@ -117,7 +118,7 @@ def show_draft(case_id: str, *, home: Path, actor: str = "console", now: datetim
 
 def _open_ends(case_id: str, home: Path) -> tuple[str, ...]:
     """Return a sentence for each release whose end was never written."""
-    open_ends = [entry for entry in unfinished_releases(home) if entry.case_id == case_id]
+    open_ends = unfinished_releases(home, case_id)
     return tuple(f"A release that began on {entry.time} has no recorded end." for entry in open_ends)
 
 

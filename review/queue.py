@@ -65,6 +65,18 @@ class QueuedDraft:
     submitted_at: str
 
 
+@dataclass(frozen=True, slots=True)
+class DraftLine:
+    """One line of the queue: enough to choose by, without the manifest."""
+
+    number: int
+    case_id: str
+    state: DraftState
+    submitted_at: str
+    manifest_sha256: str
+    findings: tuple[str, ...]
+
+
 def submit(draft: Draft, *, home: Path, actor: str = "medviz", now: datetime | None = None) -> QueuedDraft:
     """Put a draft into the queue, in place of an older one of its case, and return it.
 
@@ -102,6 +114,26 @@ def drafts(home: Path, *, states: Sequence[DraftState] = tuple(DraftState)) -> t
     query = sa.select(DraftRow).where(DraftRow.state.in_([state.value for state in states]))
     with transaction(home) as session:
         return tuple(queued_draft(row, home) for row in session.scalars(query.order_by(DraftRow.id)))
+
+
+def lines(home: Path, *, states: Sequence[DraftState] = tuple(DraftState)) -> tuple[DraftLine, ...]:
+    """Return the lines of all drafts in some of the states, oldest first."""
+    columns = (
+        DraftRow.id,
+        DraftRow.case_id,
+        DraftRow.state,
+        DraftRow.submitted_at,
+        DraftRow.manifest_sha256,
+        DraftRow.findings_json,
+    )
+    query = sa.select(*columns).where(DraftRow.state.in_([state.value for state in states]))
+    with transaction(home) as session:
+        return tuple(
+            DraftLine(number, case_id, DraftState(state), submitted_at, sha256, tuple(json.loads(findings)))
+            for number, case_id, state, submitted_at, sha256, findings in session.execute(
+                query.order_by(DraftRow.id)
+            )
+        )
 
 
 def current_draft(case_id: str, *, home: Path) -> QueuedDraft:

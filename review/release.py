@@ -41,7 +41,9 @@ from review.queue import (
 from review.sign import fingerprint, not_approved, verify_approval
 from review.store import DraftRow, ReleaseRow, as_text, transaction
 
-_DECIDING = {Action.SUBMITTED, Action.APPROVED, Action.REJECTED, Action.VOIDED}
+_LEAVING = (Action.RELEASE_BEGAN, Action.RELEASED, Action.RELEASE_REFUSED)
+_DECIDING = (Action.SUBMITTED, Action.APPROVED, Action.REJECTED, Action.VOIDED)
+_FREE = (DraftState.APPROVED, DraftState.RELEASED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +134,10 @@ def verify_release(folder: Path, *, public_key: str = "") -> ReleasePaper:
     return paper
 
 
-def unfinished_releases(home: Path) -> tuple[AuditEntry, ...]:
+def unfinished_releases(home: Path, case_id: str = "") -> tuple[AuditEntry, ...]:
     """Return the audit rows of releases whose end was never written: look whether they left."""
     with transaction(home) as session:
-        rows = audit.entries(session)
+        rows = audit.entries(session, case_id, acts=_LEAVING)
     ended = {
         row.detail.get("release") for row in rows if row.action in (Action.RELEASED, Action.RELEASE_REFUSED)
     }
@@ -181,10 +183,10 @@ def _releasable(case_id: str, approval: Approval, home: Path) -> QueuedDraft:
         )
     with transaction(home) as session:
         row = known_row(session, case_id)
-        if row.state not in (DraftState.APPROVED, DraftState.RELEASED):
+        if row.state not in _FREE:
             raise not_approved(row.state)
         draft = queued_draft(row, home)
-        _believe_the_log(audit.entries(session), row, approval)
+        _believe_the_log(audit.entries(session, acts=(Action.ENROLLED, *_DECIDING)), row, approval)
     if draft.manifest.sha256 != approval.manifest_sha256:
         raise _forged("The approval is for other bytes.")
     return draft
@@ -230,6 +232,9 @@ def _begin(
 ) -> ReleasePaper:
     """Write down that a copy is about to leave, and return its paper."""
     with audit.recorded(home) as session:
+        state = session.get_one(DraftRow, draft.number).state
+        if state not in _FREE:  # somebody decided otherwise since we looked
+            raise not_approved(state)
         copy_number = _copies(session, draft) + 1
         detail: Detail = {"release": _release_name(draft, copy_number, approval)} | _detail(
             draft, copy_number
@@ -247,7 +252,8 @@ def _end(
     name = _release_name(draft, paper.copy_number, paper.approval)
     with audit.recorded(home) as session:
         row = session.get_one(DraftRow, draft.number)
-        row.state = DraftState.RELEASED.value
+        if row.state in _FREE:  # a rejection that came meanwhile stands; that it left is written all the same
+            row.state = DraftState.RELEASED.value
         session.add(
             ReleaseRow(
                 draft_id=draft.number,
@@ -272,10 +278,8 @@ def _detail(draft: QueuedDraft, copy_number: int) -> dict[str, str | int | float
 
 def _copies(session: Session, draft: QueuedDraft) -> int:
     """Return how many copies of a draft began to leave."""
-    count = 0
-    for row in audit.entries(session, draft.case_id):
-        count += row.action == Action.RELEASE_BEGAN and row.detail.get("draft") == draft.number
-    return count
+    began = audit.entries(session, draft.case_id, acts=(Action.RELEASE_BEGAN,))
+    return sum(row.detail.get("draft") == draft.number for row in began)
 
 
 def _fail(
