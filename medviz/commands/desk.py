@@ -39,7 +39,7 @@ def list_(
                                 "findings": list(d.findings)} for d in found]})  # fmt: skip
         return
     rows = [
-        (d.case_id, str(d.number), d.state.value, str(len(d.findings)), d.manifest.sha256[:12]) for d in found
+        (d.case_id, str(d.number), d.state.value, str(len(d.findings)), d.manifest_sha256[:12]) for d in found
     ]
     print_table("Review queue", ("case", "draft", "state", "findings", "manifest"), rows)
 
