@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from medviz.core.anatomy import STRUCTURES, structure
-from medviz.core.errors import FrameMismatch, PlanInvalid
+from medviz.core.errors import FrameMismatch, PlanInvalid, Uncertain
 from medviz.core.plan import PlanDocument, PlannedOperation, Trajectory, Unknown
 from medviz.core.progress import Progress, silent
 from medviz.core.segmentation import Segmentation
@@ -14,7 +14,7 @@ from pipelines.planning.headframe import head_frame
 from pipelines.planning.path import make_ruler
 from pipelines.planning.request import Request, request_of
 from pipelines.planning.search import Choice, Field, search
-from pipelines.planning.target import Target, find_target, is_inside, line_of_key
+from pipelines.planning.target import Target, find_target, in_turn, is_inside, line_of_key
 
 _MOST_FROM_SKIN_MM = 15.0
 
@@ -50,10 +50,24 @@ def plan_needle(
     at_risk = [name for name in request.limits.least_clearance_mm if name != target.structure]
     field = Field(volume, segmentation, frame, make_ruler(segmentation, at_risk))
     chosen_seed = request.seed if request.seed is not None else seed
-    choice = search(field, request, target, seed=chosen_seed, progress=progress)
+    target, choice = _searched(field, request, target, chosen_seed, progress)
     _check_given_entry(choice.best, request, document)
     progress(1.0, "planned")
     return _operation(document, request, target, field, choice)
+
+
+def _searched(
+    field: Field, request: Request, target: Target, seed: int, progress: Progress
+) -> tuple[Target, Choice]:
+    """Return the first target of its part that can be reached safely, and the way to it."""
+    is_fixed = request.target_mm is not None or request.entry_mm is not None
+    refusals: list[Uncertain] = []
+    for candidate in [target] if is_fixed else in_turn(target):
+        try:
+            return candidate, search(field, request, candidate, seed=seed, progress=progress)
+        except Uncertain as refusal:
+            refusals.append(refusal)
+    raise refusals[0]
 
 
 def _operation(

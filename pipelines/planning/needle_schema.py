@@ -135,9 +135,9 @@ _LIMITS = Table(
         Key(
             "least_clearance_mm",
             Kind.BY_STRUCTURE,
-            "Least distance to a structure at risk: one number, or a table with `default`.",
+            "Least distance to a structure at risk: one number, or a table with `default`. Left out: 3, but "
+            "1 to the deep grey nuclei when the target is in the ventricles, whose wall they form.",
             unit="mm",
-            default={"default": 3.0},
             least=0,
             most=50,
             options=AT_RISK,

@@ -23,6 +23,7 @@ from pipelines.planning.request import as_point
 
 STEP_MM = 0.1
 _LEAST_RUN_MM = 0.4
+_NARROW_GAP_MM = 2.0
 _ANTIALIAS_VOXELS = 0.7
 _FIT_RADII_MM = (12.0, 18.0)
 _OUTSIDE = (0, structure("soft_tissue").label)
@@ -66,12 +67,7 @@ class Profile:
                 found[-1][2] = end
             else:
                 found.append([label, start, end])
-        length = self.length_mm
-        return tuple(
-            Crossing(BY_LABEL[int(label)].name, float(start * STEP_MM), float(min(end * STEP_MM, length)))
-            for label, start, end in found
-            if int(label) in BY_LABEL
-        )
+        return _joined([row for row in found if int(row[0]) in BY_LABEL], self.length_mm)
 
     def inside_mm(self, names: Sequence[str]) -> float:
         """Return the length of the line inside the named structures, in mm."""
@@ -221,6 +217,18 @@ class Ruler:
         inner, _ = cKDTree(self.boundaries[name]).query(points[hit])
         worst = int(np.argmax(inner))
         return -float(inner[worst]), float(depths[hit][worst]), points[hit][worst]
+
+
+def _joined(rows: list[list[float]], length_mm: float) -> tuple[Crossing, ...]:
+    """Return (label, start, end) rows as crossings; one structure on both sides of a narrow gap is one."""
+    found: list[Crossing] = []
+    for label, start, end in rows:
+        name = BY_LABEL[int(label)].name
+        from_mm, to_mm = float(start * STEP_MM), float(min(end * STEP_MM, length_mm))
+        if found and found[-1].structure == name and from_mm - found[-1].to_mm < _NARROW_GAP_MM:
+            from_mm = found.pop().from_mm
+        found.append(Crossing(name, from_mm, to_mm))
+    return tuple(found)
 
 
 def make_ruler(segmentation: Segmentation, names: Sequence[str]) -> Ruler:

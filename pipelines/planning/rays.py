@@ -152,13 +152,28 @@ class CoarseField:
 
 
 def distance_field(segmentation: Segmentation, name: str) -> CoarseField:
-    """Return the signed distance (mm) to a structure, positive outside, on the coarse grid."""
-    mask, spacing, to_index = _coarse(segmentation, name)
-    outside = ndimage.distance_transform_edt(~mask, sampling=spacing)
-    inside = ndimage.distance_transform_edt(mask, sampling=spacing)
-    half = float(np.cbrt(np.prod(spacing))) / 2
-    values = np.where(mask, half - inside, outside - half).astype(np.float32)
-    return CoarseField(values, to_index)
+    """Return the distance (mm) to a structure on the coarse grid, -1 inside it, in a box around the brain.
+
+    Outside the box a point is given the value at the box's edge.
+    """
+    stride, spacing, to_index = _coarse_grid(segmentation)
+    labels = segmentation.labels[:: stride[0], :: stride[1], :: stride[2]]
+    box = ndimage.find_objects(_deep(labels).view(np.uint8))[0]
+    wanted = structure(name)
+    values = [structure(member).label for member in wanted.members] or [wanted.label]
+    mask = np.isin(labels[box], values)
+    away = ndimage.distance_transform_edt(~mask, sampling=spacing) - float(np.cbrt(np.prod(spacing))) / 2
+    shifted = to_index.copy()
+    shifted[:, 3] -= [part.start for part in box]
+    return CoarseField(np.where(mask, -1.0, away).astype(np.float32), shifted)
+
+
+def _deep(labels: NDArray[np.uint8]) -> Mask:
+    """Return where the label lies inside the skull."""
+    lookup = np.ones(256, dtype=np.bool_)
+    lookup[[0, structure("soft_tissue").label, structure("skull").label]] = False
+    deep: Mask = lookup[labels]
+    return deep
 
 
 def angles_to_skull_deg(segmentation: Segmentation, rays: Rays) -> FloatArray:
@@ -167,7 +182,7 @@ def angles_to_skull_deg(segmentation: Segmentation, rays: Rays) -> FloatArray:
     """
     stride, spacing, to_index = _coarse_grid(segmentation)
     labels = segmentation.labels[:: stride[0], :: stride[1], :: stride[2]]
-    solid = ~np.isin(labels, (0, structure("soft_tissue").label))
+    solid = _deep(labels) | (labels == structure("skull").label)
     smooth = ndimage.gaussian_filter(solid.astype(np.float32), _NORMAL_SIGMA_MM / spacing)
     gradient = np.gradient(smooth, *(float(size) for size in spacing))
     points = rays.skull_points_mm
@@ -196,11 +211,3 @@ def _coarse_grid(segmentation: Segmentation) -> tuple[tuple[int, int, int], Floa
     k, r, c = (max(1, round(_COARSE_MM / size)) for size in sizes)
     stride = np.array([k, r, c])
     return (k, r, c), sizes * stride, segmentation.grid.inverse[:3] / stride[:, None]
-
-
-def _coarse(segmentation: Segmentation, name: str) -> tuple[Mask, FloatArray, FloatArray]:
-    stride, spacing, to_index = _coarse_grid(segmentation)
-    wanted = structure(name)
-    values = [structure(member).label for member in wanted.members] or [wanted.label]
-    labels = segmentation.labels[:: stride[0], :: stride[1], :: stride[2]]
-    return np.isin(labels, values), spacing, to_index

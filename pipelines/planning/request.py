@@ -13,6 +13,9 @@ from medviz.core.space import FloatArray
 
 _MIDLINE_MM = {"frontal": (20.0, 40.0)}
 _MIDLINE_ELSEWHERE_MM = (10.0, 90.0)
+_CLEARANCE_MM = 3.0
+_BESIDE_HORN_MM = 1.0
+"""The head of the caudate nucleus forms the wall of the frontal horn: a catheter in the horn lies beside it."""
 _AT_RISK = ("deep_grey", "brainstem", "cerebellum")
 _KEEP_AWAY = {"ventricular catheter": _AT_RISK, "biopsy needle": (*_AT_RISK, "ventricles")}
 
@@ -91,8 +94,10 @@ def _point(value: object) -> Point | None:
 def _limits(
     limits: Mapping[str, object], entry: Mapping[str, object], region: str, kind: str, structure: str
 ) -> Limits:
-    asked = cast("Mapping[str, float]", limits["least_clearance_mm"])
-    default = asked.get("default", 3.0)
+    asked = cast("Mapping[str, float]", limits.get("least_clearance_mm", {}))
+    if "default" not in asked and structure == "ventricles":
+        asked = {"deep_grey": _BESIDE_HORN_MM, **asked}
+    default = asked.get("default", _CLEARANCE_MM)
     named = [name for name in asked if name != "default"]
     keep_away = cast("list[str]", limits.get("keep_away", list(dict.fromkeys([*_KEEP_AWAY[kind], *named]))))
     midline = cast("list[float]", entry.get("midline_mm", _MIDLINE_MM.get(region, _MIDLINE_ELSEWHERE_MM)))

@@ -24,7 +24,7 @@ from pipelines.planning.target import Target
 
 _SCOUTS = 4000
 _CONE_MARGIN_RAD = np.radians(4.0)
-_MEASURED_AT_MOST = 400
+_MEASURED_AT_MOST = 120
 _CLEAR_ENOUGH_MM = 10.0
 _IDEAL_FRONTAL = (48.0, 27.5)  # sagittal degrees, mm from the midline: Kocher's point
 _MIDLINE_SLACK_MM = 3.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,18 @@ def find_target(
     chosen = _in_part(request.part, frame.own(points))
     points, margins = points[chosen], margins[chosen]
     return Target(request.structure, side, _best_point(request.part, points, margins), points, margins)
+
+
+def in_turn(target: Target, *, most: int = 4, apart_mm: float = 4.0) -> list[Target]:
+    """Return the target and up to `most` - 1 others in its part, apart from each other, best margin first."""
+    found = [target]
+    for index in np.argsort(-target.margins_mm, kind="stable"):
+        if len(found) == most or target.margins_mm[index] < 0.6 * target.margins_mm.max():
+            break
+        point = target.points_mm[index]
+        if min(float(np.linalg.norm(point - other.point_mm)) for other in found) >= apart_mm:
+            found.append(replace(target, point_mm=point))
+    return found
 
 
 def is_inside(grid: Grid, point_mm: FloatArray) -> bool:
