@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -94,13 +95,9 @@ def load_network(bundle: BundleConfig) -> torch.nn.Module:
     network = _part(bundle, "network_def")
     if not isinstance(network, torch.nn.Module):
         raise _unfit("its network_def makes no network")
-    state = torch.load(io.BytesIO(_checked_weights(bundle)), map_location="cpu", weights_only=True)
-    for key in ("model", "state_dict", "network"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
     try:
-        network.load_state_dict(state)
-    except (RuntimeError, TypeError, AttributeError):
+        network.load_state_dict(_state(_checked_weights(bundle)))
+    except (RuntimeError, TypeError, AttributeError, pickle.UnpicklingError):
         raise WeightsMissing(
             f"The weights of {bundle.name} do not fit its network.",
             reason="WEIGHTS_DO_NOT_FIT",
@@ -109,6 +106,15 @@ def load_network(bundle: BundleConfig) -> torch.nn.Module:
     fast: Any = network.eval()  # torch's stub of `to` lacks the memory format
     ready: torch.nn.Module = fast.to(memory_format=torch.channels_last_3d)
     return ready
+
+
+def _state(content: bytes) -> dict[str, Any]:
+    """Return the tensors of a checkpoint, which some tools wrap in a dictionary; nothing else is read."""
+    state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    for key in ("model", "state_dict", "network"):
+        if isinstance(state.get(key), dict):
+            return dict(state[key])
+    return state
 
 
 def _checked_weights(bundle: BundleConfig) -> bytes:
@@ -222,9 +228,10 @@ def _deterministic(threads: int, seed: int) -> Iterator[None]:
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
-    torch.manual_seed(seed)
     try:
-        yield
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            yield
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1])

@@ -285,7 +285,9 @@ def _without_placing(preprocessing: Any) -> dict[str, Any]:
 def _channels(metadata: dict[str, Any], reduced: dict[str, Any]) -> tuple[str, ...]:
     outputs = (metadata.get("network_data_format") or {}).get("outputs") or {}
     names = (outputs.get("pred") or {}).get("channel_def") or {}
-    count = int(reduced["network_def"].get("out_channels", len(names)))
+    count = _resolved(reduced)("network_def#out_channels")
+    if not isinstance(count, int):
+        raise _refused("its network_def states no out_channels")
     if sorted(names) != sorted(str(number) for number in range(count)):
         raise _refused(f"its metadata names {len(names)} channels and its network has {count}")
     return tuple(str(names[str(number)]) for number in range(count))

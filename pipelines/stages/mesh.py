@@ -17,6 +17,8 @@ from pipelines.surfaces.extract import extract
 from pipelines.surfaces.folder import read_surfaces, write_surfaces
 from pipelines.surfaces.shape import is_watertight, volume_mm3
 
+WITHOUT_SURFACE = ("soft_tissue",)
+
 __all__ = ["decimate", "describe_mesh", "make_surfaces", "read_surfaces", "write_surfaces"]
 
 
@@ -28,7 +30,8 @@ def make_surfaces(
     Parameters
     ----------
     names : sequence of str, optional
-        Structures wanted; all of the segmentation when left out.
+        Structures wanted; when left out, all of the segmentation but soft tissue, which is what is left
+        between the others and has no boundary of its own.
 
     Returns
     -------
@@ -41,7 +44,7 @@ def make_surfaces(
         If a structure is not in the segmentation (``STRUCTURE_ABSENT``).
     """
     present = {item.name: item for item in segmentation.structures}
-    wanted = list(present if names is None else names)
+    wanted = [name for name in present if name not in WITHOUT_SURFACE] if names is None else list(names)
     missing = [name for name in wanted if name not in present]
     if missing:
         raise BadInput(
