@@ -1,13 +1,14 @@
 """Takes the face off a head CT: nose, lips, eyes' skin and cheeks below the brow become air.
 
-What is left in front is one smooth surface (a quadratic in height and side) that follows no feature, behind which
-nothing is changed, with bare bone where bone stands further forward. Skull and brain keep every voxel.
+What is left in front is one smooth surface (a quadratic in height and side) that follows no feature, behind
+which nothing is changed, with bare bone where bone stands further forward. Skull and brain keep every voxel.
 Head and trunk are told apart from the voxels; where that fails, the case stops (PS3.15 E.3.2).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ from medviz.core.errors import Uncertain
 from medviz.core.volume import Volume
 
 LEAST_DEPTH_MM = 6.0
-_BROW_ABOVE_FLOOR_MM = 14.0
+_BROW_ABOVE_FLOOR_MM = 8.0
 _FRONT_OF_BRAIN_MM = 22.0
 _CHEEK_BEHIND_POLE_MM = 50.0
 _TAPER_MM = 8.0
@@ -38,6 +39,7 @@ _MOST_ROUGH_SHARE = 0.02
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Voxels = NDArray[np.int16] | NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ def _plan_cut(head: Head) -> _Cut | None:
 def _brow(head: Head, pole_mm: float) -> float:
     """Return the brow's height above the lowest slice, mm: a little over the floor of the frontal lobes.
 
-    The floor of the anterior fossa lies at the level of the nasion; the brow about 14 mm above it.
+    The floor of the anterior fossa is the roof of the orbits; the brow lies a little above it.
     """
     up_mm, back_mm, _ = head.spacing_mm
     first = round(pole_mm / back_mm)
@@ -163,8 +165,8 @@ def _brow(head: Head, pole_mm: float) -> float:
 
 
 def _skin_depth(body: Mask, back_mm: float) -> Floats:
-    """Return how far behind the front edge the skin lies, mm, shape (up, left); infinite where there is none."""
-    depth = np.argmax(body, axis=1).astype(np.float64) * back_mm
+    """Return how far behind the front edge the skin lies, mm, shape (up, left); infinite without skin."""
+    depth: Floats = np.argmax(body, axis=1).astype(np.float64) * back_mm
     depth[~body.any(axis=1)] = np.inf
     return depth
 
@@ -186,9 +188,9 @@ def _smooth_surface(skin_mm: Floats, region: Mask, up_mm: float, left_mm: float)
     up, left = (up - up[region].mean()) / 50, (left - left[region].mean()) / 50
     terms = np.stack([np.ones_like(up), up, left, up * left, up**2, left**2], axis=-1)
     weights, *_ = np.linalg.lstsq(terms[region], skin_mm[region], rcond=None)
-    surface: Floats = terms @ weights
-    behind = np.percentile((skin_mm - surface)[region], 98)
-    return surface + behind + LEAST_DEPTH_MM
+    surface: Floats = np.einsum("ijk,k->ij", terms, weights)
+    gaps: Floats = skin_mm[region] - surface[region]
+    return surface + float(np.percentile(gaps, 98)) + LEAST_DEPTH_MM
 
 
 def _taper(region: Mask, spacing_mm: tuple[float, float]) -> Floats:
@@ -202,10 +204,10 @@ def _taper(region: Mask, spacing_mm: tuple[float, float]) -> Floats:
 
 def _carve(volume: Volume, head: Head, cut: _Cut, steps: tuple[int, int, int]) -> tuple[Volume, DefaceReport]:
     turn = canonical(volume.grid)
-    voxels = np.array(volume.voxels)
-    view = turn.view(voxels)
+    voxels: Voxels = volume.voxels.copy()
+    view: Any = turn.view(voxels)  # Any: a view of either dtype
     before = view.copy()
-    weight = _air_share(view.shape, cut, head, turn, steps)
+    weight = _air_share(view.shape, cut, turn, steps)
     weight[_protected(before, head, steps)] = 0.0
     view[...] = np.rint(before * (1 - weight) + AIR_HU * weight).astype(view.dtype)
     result = Volume(voxels, volume.grid, volume.modality, volume.unit, volume.contrast, volume.report)
@@ -215,7 +217,7 @@ def _carve(volume: Volume, head: Head, cut: _Cut, steps: tuple[int, int, int]) -
 
 
 def _air_share(
-    shape: tuple[int, ...], cut: _Cut, head: Head, turn: Canonical, steps: tuple[int, int, int]
+    shape: tuple[int, ...], cut: _Cut, turn: Canonical, steps: tuple[int, int, int]
 ) -> NDArray[np.float32]:
     """Return how much of each voxel becomes air, 0 to 1, shape (up, back, left)."""
     depth_mm = _fine(cut.depth_mm, (shape[0], shape[2]), (steps[0], steps[2]))
@@ -236,7 +238,7 @@ def _fine(plane: Floats, shape: tuple[int, int], steps: tuple[int, int]) -> Floa
     return fine
 
 
-def _protected(hu: NDArray[np.generic], head: Head, steps: tuple[int, int, int]) -> Mask:
+def _protected(hu: Voxels, head: Head, steps: tuple[int, int, int]) -> Mask:
     """Return what may not change: bone with a rim of one voxel, and everything inside the skull."""
     bone = (hu > BONE_HU) & _enlarged(ndimage.binary_dilation(head.bone, iterations=2), hu.shape, steps)
     brain = _enlarged(ndimage.binary_dilation(head.brain), hu.shape, steps)
@@ -252,8 +254,8 @@ def _enlarged(mask: Mask, shape: tuple[int, ...], steps: tuple[int, int, int]) -
 
 def _report(
     volume: Volume,
-    before: NDArray[np.generic],
-    after: NDArray[np.generic],
+    before: Voxels,
+    after: Voxels,
     head: Head,
     cut: _Cut,
     steps: tuple[int, int, int],
@@ -266,8 +268,8 @@ def _report(
         face_in_view=True,
         removed_ml=float(removed.sum()) * volume.grid.voxel_ml,
         plane=(
-            f"soft tissue removed below the brow, {cut.brow_mm:.0f} mm above the lowest slice, down to a smooth "
-            f"surface at least {LEAST_DEPTH_MM:.0f} mm behind the skin; bone and the inside of the skull kept"
+            f"soft tissue removed below the brow, {cut.brow_mm:.0f} mm above the lowest slice, back to a "
+            f"smooth surface that follows no feature; bone and the inside of the skull kept"
         ),
         moved_mm=float(np.median(moved)),
         voxels_changed=int(changed.sum()),

@@ -6,10 +6,12 @@ Works on a coarse copy of about 2 mm whose axes run up, back and to the left (+z
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import ConvexHull
 
 from medviz.core.space import Grid
 from medviz.core.volume import Volume
@@ -19,14 +21,19 @@ AIR_HU, BONE_HU, COARSE_BONE_HU = -1000, 300, 220
 _SKIN_HU = -300
 _CLOSING_MM = 8.0
 _BRAIN_HU = (-5.0, 90.0)
-_LEAST_BRAIN_ML = 250.0
+_LEAST_BRAIN_ML = 120.0
 _LEAST_HEAD_SHARE = 0.6
 """Skull and brain fill most of a head's cross-section; pelvis and chest are mostly flesh around bone."""
 _TRUNK_CM2 = 300.0
 """Cross-section that no head has: an ellipse of 17 x 22 cm has 294 cm2."""
 _LONGEST_NECK_MM = 120.0
 
+_LEAST_BONY_SHARE = 0.85
+_SEALED_CM2 = 60.0
+
 Mask = NDArray[np.bool_]
+Spacing = tuple[float, float, float]
+Scalar = TypeVar("Scalar", bound=np.generic)
 Floats = NDArray[np.float32]
 
 
@@ -46,10 +53,10 @@ class Canonical:
 
     order: tuple[int, int, int]
     flips: tuple[bool, bool, bool]
-    spacing_mm: tuple[float, float, float]
+    spacing_mm: Spacing
 
-    def view(self, array: NDArray[np.generic]) -> NDArray[np.generic]:
-        """Return a view of an array of the grid, shape (up, back, left); writing to it writes to the array."""
+    def view(self, array: NDArray[Scalar]) -> NDArray[Scalar]:
+        """Return a view of an array of the grid, shape (up, back, left); writing to it writes there."""
         turned = array.transpose(self.order)
         return turned[tuple(slice(None, None, -1 if flip else 1) for flip in self.flips)]
 
@@ -69,7 +76,7 @@ class Head:
     body: Mask
     bone: Mask
     brain: Mask
-    spacing_mm: tuple[float, float, float]
+    spacing_mm: Spacing
 
 
 def canonical(grid: Grid) -> Canonical:
@@ -102,7 +109,7 @@ def find_body(hu: Floats) -> Mask:
     return largest(hu > _SKIN_HU)
 
 
-def find_head(hu: Floats, spacing_mm: tuple[float, float, float]) -> Head | None:
+def find_head(hu: Floats, spacing_mm: Spacing) -> Head | None:
     """Return the head of a coarse volume, or None when it holds no brain inside a skull."""
     body = find_body(hu)
     bone = in_large_pieces(hu > COARSE_BONE_HU, least_voxels=int(2000 / np.prod(spacing_mm)))
@@ -110,24 +117,61 @@ def find_head(hu: Floats, spacing_mm: tuple[float, float, float]) -> Head | None
     return None if brain is None else Head(body, bone, brain, spacing_mm)
 
 
-def _brain(hu: Floats, body: Mask, bone: Mask, spacing_mm: tuple[float, float, float]) -> Mask | None:
+def _brain(hu: Floats, body: Mask, bone: Mask, spacing_mm: Spacing) -> Mask | None:
     """Return the inside of the skull: soft tissue that bone encloses in axial slices, in one large piece."""
-    shell = _closed(bone, spacing_mm)
-    inside = np.stack([ndimage.binary_fill_holes(plane) for plane in shell])
+    inside = _enclosed(bone, spacing_mm)
     soft = inside & ~bone & (hu > _BRAIN_HU[0]) & (hu < _BRAIN_HU[1])
     piece = largest(ndimage.binary_opening(soft, _ball(4.0, spacing_mm)))
     if piece.sum() * np.prod(spacing_mm) / 1000 < _LEAST_BRAIN_ML:
         return None
     widest = int(np.argmax(piece.sum(axis=(1, 2))))
+    plane_cm2 = spacing_mm[1] * spacing_mm[2] / 100
     share = inside[widest].sum() / max(int(ndimage.binary_fill_holes(body[widest]).sum()), 1)
-    if share < _LEAST_HEAD_SHARE:
+    if share < _LEAST_HEAD_SHARE or inside[widest].sum() * plane_cm2 > _TRUNK_CM2:
+        return None
+    if _bony_share(bone[widest], piece[widest]) < _LEAST_BONY_SHARE:
         return None
     grown = ndimage.binary_dilation(piece, _ball(4.0, spacing_mm))
     brain: Mask = grown & inside & ~bone
     return brain
 
 
-def _closed(mask: Mask, spacing_mm: tuple[float, float, float]) -> Mask:
+def _enclosed(bone: Mask, spacing_mm: Spacing) -> Mask:
+    """Return what bone encloses in axial slices.
+
+    From the lowest slice that bone seals upwards, the convex hull of the bone counts as enclosed: a burr hole
+    or a bone flap must not open the skull.
+    """
+    closed = _closed(bone, spacing_mm)
+    inside = np.stack([ndimage.binary_fill_holes(plane) for plane in closed])
+    sealed = (inside & ~closed).sum(axis=(1, 2)) * spacing_mm[1] * spacing_mm[2] > _SEALED_CM2 * 100
+    if sealed.any():
+        for index in range(int(np.argmax(sealed)), len(inside)):
+            inside[index] |= _hull(closed[index])
+    return inside
+
+
+def _hull(plane: Mask) -> Mask:
+    """Return the convex hull of a plane's true pixels."""
+    points = np.argwhere(plane)
+    if len(points) < 10 or min(np.ptp(points, axis=0)) < 3:
+        return plane
+    edges = ConvexHull(points).equations
+    rows, columns = np.indices(plane.shape)
+    grid = np.stack([rows, columns], axis=-1).astype(np.float64)
+    hull: Mask = (grid @ edges[:, :2].T + edges[:, 2] <= 1e-6).all(axis=-1)
+    return hull
+
+
+def _bony_share(bone: Mask, piece: Mask) -> float:
+    """Return in how many directions from a piece's middle bone is met, 0 to 1: skulls are shut, ribs not."""
+    middle = np.argwhere(piece).mean(axis=0)
+    rows, columns = (np.argwhere(bone) - middle).T
+    met = np.unique(np.floor(np.degrees(np.arctan2(rows, columns)) / 5).astype(int))
+    return len(met) / 72
+
+
+def _closed(mask: Mask, spacing_mm: Spacing) -> Mask:
     """Return a mask with gaps up to about 16 mm bridged, such as sutures and foramina."""
     pad = [int(np.ceil(_CLOSING_MM / mm)) + 1 for mm in spacing_mm]
     wide = np.pad(mask, [(p, p) for p in pad])
@@ -138,11 +182,11 @@ def _closed(mask: Mask, spacing_mm: tuple[float, float, float]) -> Mask:
     return closed
 
 
-def shows_trunk_only(hu: Floats, spacing_mm: tuple[float, float, float]) -> bool:
+def shows_trunk_only(hu: Floats, spacing_mm: Spacing) -> bool:
     """Return whether the volume surely shows no face: trunk, with at most a bare neck above it.
 
-    Every slice is wider than any head; or those that are not lie in one stretch shorter than a neck with no bone
-    in the front third of the body, where a jaw would be. A body without any skin in front has no face either.
+    Every slice is wider than any head; or those that are not lie in one stretch shorter than a neck with no
+    bone in the front third of the body, where a jaw would be. Without skin in front there is no face either.
     """
     body = find_body(hu)
     if not body[:, 0].any() and not body.any():
@@ -203,8 +247,9 @@ def in_large_pieces(mask: Mask, *, least_voxels: int) -> Mask:
     return pieces
 
 
-def _ball(radius_mm: float, spacing_mm: tuple[float, float, float]) -> Mask:
+def _ball(radius_mm: float, spacing_mm: Spacing) -> Mask:
     reach = [int(np.ceil(radius_mm / mm)) for mm in spacing_mm]
     grids = np.ogrid[tuple(slice(-r, r + 1) for r in reach)]
-    ball: Mask = sum((g * mm) ** 2 for g, mm in zip(grids, spacing_mm, strict=True)) <= radius_mm**2
+    squares = [(g * mm) ** 2 for g, mm in zip(grids, spacing_mm, strict=True)]
+    ball: Mask = np.asarray(squares[0] + squares[1] + squares[2] <= radius_mm**2)
     return ball
