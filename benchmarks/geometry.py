@@ -5,8 +5,8 @@
     python -m benchmarks.geometry --speed    only the speed
 
 `right`: both bodies within 1.5 mm, volumes within 6 and 12 %, densities within 25 HU. `refused`: no volume.
-`WRONG`: a volume with anatomy in the wrong place; `WRONG, warns` when anything was said. For dcm2niix, which may
-write several files, the best one counts. Needs the `bench` extra (dcm2niix, dicom2nifti).
+`WRONG`: a volume with anatomy in the wrong place; `WRONG, warns` when anything was said. For dcm2niix, which
+may write several files, the best one counts. Needs the `bench` extra (dcm2niix, dicom2nifti).
 """
 
 from __future__ import annotations
