@@ -46,6 +46,8 @@ ENGLISH: tuple[Rule, ...] = (
     *_unit("Gy", "gray", "gray"),
     *_unit("mg", "milligram", "milligrams"),
     *_unit("kg", "kilogram", "kilograms"),
+    *_unit("s", "second", "seconds"),
+    *_unit("min", "minute", "minutes"),
     *_unit("(?:deg|°)", "degree", "degrees", "deg"),
     *_unit("°", "degree", "degrees"),
     Rule(rf"({_NUMBER})\s?%", r"\1 percent", "12.5%", "12.5 percent"),

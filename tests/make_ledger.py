@@ -93,3 +93,44 @@ def make_storyboard() -> Storyboard:
             make_shot("arrival", "target.depth", "unknown.vessels"),
         ),
     )
+
+
+def make_needle_ledger() -> FactLedger:
+    """Return the facts of a needle case in the words in which the procedure states them."""
+    rows = (
+        ("study.slices", "the study", "distance between slices", 1.5, "mm", 1, ("slices",), "The slices of this study lie 1.5 mm apart."),
+        ("study.geometry", "the scan", "geometry", "correct", "", 0, ("geometry",), "The geometry of this scan was checked and is correct."),
+        ("study.displacement", "the resampling", "largest displacement", 2.1, "mm", 1, ("moved",), "Resampling moved no point by more than 2.1 mm."),
+        ("volume.ventricles", "ventricles", "volume", 38.4, "ml", 1, ("ventricular volume", "volume of the ventricles"), "The ventricular volume is 38.4 ml."),
+        ("volume.brain", "brain", "volume", 1312.0, "ml", 0, ("brain volume", "volume of the brain"), "The brain volume is 1312 ml."),
+        ("target.place", "the target", "place", "frontal horn of the right lateral ventricle", "", 0, ("target",), "The target is the frontal horn of the right lateral ventricle."),
+        ("target.margin", "the tip", "distance to the wall", 4.2, "mm", 1, ("wall",), "The tip stops 4.2 mm from the wall of the ventricles."),
+        ("target.confidence", "ventricles", "confidence", 87.0, "%", 0, ("confidence", "confident"), "The network's confidence in the ventricles is 87%."),
+        ("entry.side", "the entry", "side", "right", "", 0, ("right side", "on the right"), "The needle enters on the patient's right side."),
+        ("entry.midline", "the entry", "distance to the midline", 31.2, "mm", 1, ("midline",), "The entry lies 31.2 mm from the midline."),
+        ("entry.angle_skull", "the needle", "angle to the skull", 84.0, "deg", 0, ("meets the skull", "angle to the skull"), "The needle meets the skull at 84 degrees."),
+        ("entry.angle_skin", "the needle", "angle to the skin", 79.0, "deg", 0, ("meets the skin", "angle to the skin"), "The needle meets the skin at 79 degrees."),
+        ("entry.bone", "the skull", "thickness along the needle", 7.1, "mm", 1, ("bone",), "The drill passes 7.1 mm of bone."),
+        ("path.length", "the needle path", "length from skin to tip", 62.4, "mm", 1, ("whole path", "length", "long"), "The whole path is 62.4 mm long."),
+        ("path.in_brain", "the needle path", "length in the brain", 48.9, "mm", 1, ("inside the brain", "within the brain"), "Inside the brain, the needle covers 48.9 mm."),
+        ("path.crossed", "the needle", "structures crossed", "scalp, skull, fluid around the brain and cerebrum", "", 0, ("passes through", "crosses"), "The needle passes through scalp, skull, fluid around the brain and cerebrum."),
+        ("needle.diameter", "the needle", "diameter", 2.5, "mm", 1, ("thick", "diameter"), "The needle is 2.5 mm thick."),
+        ("clearance.deep_grey", "the needle", "least distance to the deep grey nuclei", 6.2, "mm", 1, ("from the deep grey nuclei", "to the deep grey nuclei"), "The needle stays 6.2 mm away from the deep grey nuclei."),
+        ("clearance.brainstem", "the needle", "least distance to the brainstem", 31.7, "mm", 1, ("from the brainstem", "to the brainstem"), "The needle stays 31.7 mm away from the brainstem."),
+        ("search.candidates", "the search", "candidates paths", 4212.0, "", 0, ("compared",), "The planner compared 4212 candidate paths."),
+        ("search.feasible", "the search", "feasible paths", 317.0, "", 0, ("limit",), "Every limit was kept by 317 paths."),
+        ("search.refused", "the search", "refused paths", 3895.0, "", 0, ("refused",), "The planner refused 3895 paths."),
+        ("simulation.duration", "the simulation", "duration", 145.0, "s", 0, ("simulated", "simulation"), "The simulated operation takes 145 s."),
+        ("unknown.blood_vessels", "blood vessels", "what cannot be known", "unknown", "", 0, ("vessels",), "No contrast medium is recorded, so the distance to blood vessels is unknown."),
+        ("unknown.cerebellum", "cerebellum", "what cannot be known", "unknown", "", 0, ("outline of the cerebellum", "No cerebellum"), "The outline of the cerebellum is unsure, so its true edge is unknown."),
+        ("unknown.brain_shift", "brain shift", "what cannot be known", "unknown", "", 0, ("shift", "shifts"), "How far the brain shifts once the skull is open is unknown."),
+    )  # fmt: skip
+    return FactLedger(
+        tuple(
+            Fact(
+                fact_id, subject, quantity, value, unit, decimals, None, "measured", ("plan",),
+                Grade.UNKNOWN if fact_id.startswith("unknown") else Grade.MEASURED, keywords, sentence,
+            )
+            for fact_id, subject, quantity, value, unit, decimals, keywords, sentence in rows
+        )
+    )  # fmt: skip

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from medviz.core.facts import Fact, FactLedger, Grade
 from medviz.core.speech import Narration, Sentence
 from medviz.core.storyboard import Storyboard
-from pipelines.verification.quantities import Quantity, has_stray_digits, quantities
+from pipelines.verification.quantities import Quantity, has_stray_digits, quantities, without_quantities
 from pipelines.verification.vocabulary import Refusal, Vocabulary, english, stem, stems, words
 
 MOST_CHARACTERS = 168
@@ -31,7 +31,8 @@ LEAST_WORDS, MOST_WORDS = 3, 32
 _ALLOWED = re.compile(r"[A-Za-z0-9 ,.;:%()'/+-]+")
 _ENDS_INSIDE = re.compile(r"[.;:!?]\s")
 _REPEATED = re.compile(r"\b(\w+)\s+\1\b", re.IGNORECASE)
-_PLURAL_AFTER_A = re.compile(r"\ban? [\d.,]+ degrees\b")
+_PLURAL_AFTER_A = re.compile(r"\ban? [\d.,]+ (?:degrees|millimetres|millilitres|seconds)\b")
+_WRONG_ARTICLE = re.compile(r"\ba (?:8|11\b|18\b)|\ban (?!8|11\b|18\b)\d")
 _ROMAN = re.compile(r"\b[IVX]+\b")
 _CAPITALISED = re.compile(r"(?<=[a-z0-9,;:)] )\(?[A-Z][A-Za-z]*")
 
@@ -107,6 +108,8 @@ def _form(text: str, fact: Fact) -> list[Complaint]:
         found.append("has broken punctuation")
     if _PLURAL_AFTER_A.search(text):
         found.append("says a plural after 'a'")
+    if _WRONG_ARTICLE.search(text):
+        found.append("has the wrong article before a number")
     if _REPEATED.search(text) and not _REPEATED.search(fact.sentence):
         found.append("says a word twice running")
     finite = english().finite
@@ -156,7 +159,7 @@ def _vocabulary(text: str, fact: Fact, vocabulary: Vocabulary) -> list[Complaint
     own_words, own_stems = frozenset(words(own)), stems(own)
     own_meanings = frozenset(_meanings(own, vocabulary))
     found = []
-    for word in dict.fromkeys(words(text)):
+    for word in dict.fromkeys(words(without_quantities(text))):
         meanings = vocabulary.meanings.get(word, frozenset())
         refusal = vocabulary.refusals.get(stem(word))
         if refusal and refusal.is_always_refused:
@@ -203,11 +206,16 @@ def _binding(text: str, fact: Fact, ledger: FactLedger, vocabulary: Vocabulary) 
     found = []
     if fact.keywords and not any(_holds(text, told, keyword, vocabulary) for keyword in fact.keywords):
         found.append(Complaint("BINDING", f"holds none of: {', '.join(fact.keywords)}"))
-    for other in ledger:
-        apart = own - _content(_own_text(other), vocabulary)
-        if other.id != fact.id and apart and not told & apart:
-            found.append(Complaint("BINDING", f"could as well be about {other.id}"))
+    others = [other.id for other in ledger if _could_be_about(told, own, other, vocabulary)]
+    if others and others != [fact.id]:
+        found.append(Complaint("BINDING", f"could as well be about {', '.join(others[:3])}"))
     return found
+
+
+def _could_be_about(told: frozenset[str], own: frozenset[str], other: Fact, vocabulary: Vocabulary) -> bool:
+    """Return whether a sentence lacks all that tells its fact's own content from another fact's."""
+    apart = own - _content(_own_text(other), vocabulary)
+    return bool(apart) and not told & apart
 
 
 def _holds(text: str, told: frozenset[str], keyword: str, vocabulary: Vocabulary) -> bool:

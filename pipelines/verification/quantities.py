@@ -25,6 +25,8 @@ DIMENSIONS: dict[str, str] = {
 _NUMBER = re.compile(r"(?<![A-Za-z0-9.])[+-]?\d+(?:,\d{3})*(?:\.\d+)?")
 _DIGITS = re.compile(r"\d")
 _AFTER = re.compile(r"\s?(%|mm/s|[A-Za-z]+)")
+_KNOWN_UNITS = "|".join(sorted(map(re.escape, UNITS), key=len, reverse=True))
+_AMOUNT = re.compile(rf"{_NUMBER.pattern}(?:\s?(?:{_KNOWN_UNITS})(?![A-Za-z]))?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,11 @@ class Quantity:
 def quantities(text: str) -> tuple[Quantity, ...]:
     """Return every number of a text with its unit, in order."""
     return tuple(Quantity(found.group(), _unit_behind(text, found.end())) for found in _NUMBER.finditer(text))
+
+
+def without_quantities(text: str) -> str:
+    """Return a text without its numbers and the units behind them."""
+    return _AMOUNT.sub(" ", text)
 
 
 def has_stray_digits(text: str) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.captions import MOST_CHARACTERS, caption_cues, caption_lines
+from pipelines.captions import MOST_CHARACTERS, caption_lines
 from pipelines.spoken import ENGLISH, numbers_of, spoken_form
 
 
@@ -68,11 +68,3 @@ def test_a_number_stays_with_its_unit() -> None:
 @given(st.text("abcdefg ", min_size=1).filter(lambda text: bool(text.strip())))
 def test_captions_keep_every_word_of_any_text(text: str) -> None:
     assert " ".join(caption_lines(text)).split() == text.split()
-
-
-def test_cues_have_two_lines_at_most_and_cover_the_sentence_s_time() -> None:
-    cues = caption_cues(SENTENCE, 2.0, 8.0)
-    assert [len(cue.lines) for cue in cues] == [2, 1]
-    assert cues[0].start_s == 2.0
-    assert cues[-1].end_s == pytest.approx(8.0)
-    assert cues[0].end_s == cues[1].start_s

@@ -14,7 +14,7 @@ from medviz.core.speech import Narration, Sentence
 from pipelines.verification import verify_narration, verify_sentence
 from pipelines.verification.quantities import Quantity, quantities
 from pipelines.verification.vocabulary import english
-from tests.make_ledger import make_fact, make_ledger, make_storyboard
+from tests.make_ledger import make_fact, make_ledger, make_needle_ledger, make_storyboard
 
 LEDGER = make_ledger()
 
@@ -37,6 +37,12 @@ FAITHFUL = [
     ("search.candidates", "The search looked at 4212 candidate entry points."),
     ("target.depth", "The tip is 9.5 mm inside the ventricles."),
 ]
+
+
+def test_every_sentence_of_the_ledgers_passes() -> None:
+    for ledger in (LEDGER, make_needle_ledger()):
+        for fact in ledger:
+            assert verify_sentence(fact.sentence, fact, ledger) == ()
 
 
 @pytest.mark.parametrize(("fact_id", "text"), FAITHFUL)
@@ -85,6 +91,7 @@ HOSTILE = {
     "merged without a number": ("trajectory.length", "The catheter runs 62.4 mm from the skin to its tip and crosses the skull.", "MEANING"),
     "two sentences": ("trajectory.length", "The catheter runs 62.4 mm. It runs from the skin to its tip.", "FORM"),
     "a fragment": ("trajectory.length", "The catheter, 62.4 mm from the skin to its tip", "FORM"),
+    "a wrong article": ("trajectory.angle_skull", "The catheter has a 84 degrees angle with the skull.", "FORM"),
     "no verb": ("trajectory.length", "The catheter of 62.4 mm from the skin to its tip.", "FORM"),
     "an invented surgeon": ("trajectory.length", "Dr Miller runs the catheter 62.4 mm from the skin to its tip.", "NAME"),
     "a bare name": ("trajectory.length", "Here Okonkwo runs the catheter 62.4 mm from the skin to its tip.", "NAME"),
@@ -122,6 +129,13 @@ def test_advice_is_refused_even_when_a_fact_s_own_sentence_gives_it() -> None:
     fact = make_fact("a", "The catheter should stop 3.0 mm deep.", 3.0, unit="mm", keywords=("catheter",))
     found = verify_sentence(fact.sentence, fact, FactLedger((fact,)))
     assert {complaint.code for complaint in found} == {"ADVICE"}
+
+
+def test_a_unit_may_be_written_out_and_a_second_may_not_be_a_millimetre() -> None:
+    ledger = make_needle_ledger()
+    fact = ledger["simulation.duration"]
+    assert verify_sentence("The simulated operation lasts 145 seconds.", fact, ledger) == ()
+    assert verify_sentence("The simulated operation lasts 145 minutes.", fact, ledger)[0].code == "UNIT"
 
 
 def test_numbers_of_an_interval_keep_their_order() -> None:
