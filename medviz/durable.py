@@ -111,6 +111,7 @@ def durable(case_id: str, hand: Hand, settings: Settings) -> Iterator[Workflow]:
     from sqlalchemy.exc import DBAPIError
 
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (settings.home / "jobs.sqlite").touch(mode=0o600, exist_ok=True)
     DBOS(
         config={
             "name": "medviz",

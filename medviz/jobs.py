@@ -12,12 +12,13 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
 
+from medviz.casefolder import full_disk_told
 from medviz.core.errors import Cancelled, MedVizError, NotAllowed, Uncertain
 from medviz.core.settings import Settings
 from medviz.durable import Answer, Hand, History, durable, outcome
@@ -77,7 +78,7 @@ def run_case_durably(
     if not _ONE_RUN.acquire(blocking=False):
         raise NotAllowed("This process already runs a case.", reason="CASE_IS_RUNNING", mend="Wait for it.")
     try:
-        with lease(case_id, settings.home), _sigterm_as_interrupt():
+        with full_disk_told(), lease(case_id, settings.home), _sigterm_as_interrupt():
             notes = _Notes.begin(case_id, settings, despite_crashes=despite_crashes)
             return _noted(notes, lambda: _run(case_id, tuple(steps), run_one, still_done, notes, settings))
     finally:
@@ -133,8 +134,9 @@ class _Notes:
         self._write(replace(self.note, state="running", step=step, crashes=crashes))
 
     def ends(self, state: str, reason: str = "") -> None:
-        """Say how the run ended."""
-        self._write(replace(self.note, state=state, reason=reason, crashes=0))
+        """Say how the run ended; a full disk leaves it unsaid, so that the error itself comes through."""
+        with suppress(OSError):
+            self._write(replace(self.note, state=state, reason=reason, crashes=0))
 
     def _write(self, note: JobNote) -> None:
         write_note(note, self._home)

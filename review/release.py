@@ -179,7 +179,7 @@ def _releasable(case_id: str, approval: Approval, home: Path) -> QueuedDraft:
         raise NotAllowed(
             "The audit log is broken; nothing leaves until that is explained.",
             reason="AUDIT_BROKEN",
-            mend="`medviz review audit` names the rows.",
+            mend="`medviz audit verify` names the rows.",
         )
     with transaction(home) as session:
         row = known_row(session, case_id)

@@ -4,11 +4,12 @@
 
 Each step appends its name to ``HOME/effects`` when it has done its work. Keys: ``steps=a,b``, ``kill=STEP``
 (kill -9 before its effect), ``kill_after=STEP`` (after its effect, before it returns), ``slow=STEP:SECONDS``,
-``fail=STEP``, ``fresh=STEP`` (no longer done), ``despite=1``.
+``fail=STEP``, ``fill=STEP`` (fills the disk), ``fresh=STEP`` (no longer done), ``despite=1``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -25,6 +26,12 @@ def say(value: object) -> None:
     sys.stdout.write(json.dumps(value) + "\n")
 
 
+def fill(path: Path) -> None:
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as stream:
+        while True:
+            stream.write(b"x" * 512)
+
+
 def main(home: Path, case_id: str, options: dict[str, str]) -> int:
     steps = options.get("steps", "one,two,three,four").split(",")
     slow_step, _, slow_s = options.get("slow", "").partition(":")
@@ -36,6 +43,8 @@ def main(home: Path, case_id: str, options: dict[str, str]) -> int:
             os.kill(os.getpid(), signal.SIGKILL)
         if step == slow_step:
             time.sleep(float(slow_s))
+        if step == options.get("fill"):
+            fill(home / "fill")
         if step == options.get("fail"):
             raise WeightsMissing("No weights.", reason="WEIGHTS_MISSING", mend="Run medviz models pull.")
         with (home / "effects").open("a") as stream:

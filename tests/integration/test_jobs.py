@@ -201,3 +201,23 @@ def test_what_the_record_keeps_of_an_error_is_its_code_only(tmp_path: Path) -> N
     stored = (tmp_path / "jobs.sqlite").read_bytes()
     assert b"WEIGHTS_MISSING" in stored
     assert b"No weights." not in stored
+
+
+def test_a_disk_that_fills_up_during_a_step_is_said_and_the_run_goes_on_when_there_is_room(
+    tmp_path: Path,
+) -> None:
+    """The home is a real file system of 2 MB, mounted in a namespace of its own."""
+    unshare, disk = shutil.which("unshare"), tmp_path / "disk"
+    disk.mkdir()
+    mount = f"mount -t tmpfs -o size=2m none {disk}"
+    command = [unshare or "unshare", "-rm", "sh", "-c"]
+    if not unshare or subprocess.run([*command, mount], capture_output=True).returncode:
+        pytest.skip("NOT PROVEN HERE: no user namespaces on this machine, so no disk could be filled")
+    first, second = " ".join(worker(disk, "C0001", "fill=two")), " ".join(worker(disk))
+    script = f"{mount} && {first}; rm {disk}/fill; {second}; cat {disk}/effects"
+    ran = subprocess.run([*command, script], cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+    said, outputs, *effects_lines = ran.stdout.splitlines()
+    assert json.loads(said)["reason"] == "STORAGE_FULL", ran.stderr
+    assert list(json.loads(outputs)) == list(STEPS)
+    assert [line.split()[1] for line in effects_lines][-3:] == ["two", "three", "four"]
+    assert effects_lines.count("C0001 one") == 1
