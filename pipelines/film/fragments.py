@@ -1,12 +1,17 @@
 """Compiled loops that turn triangles into fragments: a short list per pixel, sorted by depth.
 
-Every pixel keeps its nearest fragments, however they come (k-buffer; Bavoil et al. 2007), so that
-translucent surfaces blend in the right order without sorting triangles. Positions are fixed point
-with 8 bits below the pixel and the top-left rule decides edges, so that two triangles that share an
-edge never both hit a sample: no seams in glassy surfaces.
+Every pixel keeps the nearest fragment of each of its nearest drawables, however they come (k-buffer;
+Bavoil et al. 2007), so that translucent surfaces blend in the right order without sorting triangles, and
+a folded surface looks like one pane of glass instead of many. Positions are fixed point with 8 bits
+below the pixel and the top-left rule decides edges, so that two triangles that share an edge never both
+hit a sample: no seams.
 
-A fragment is a float32 (1 / depth in mm) and a uint32:
+A list is a row of 12 uint32: how many fragments, their nearness (bits of float32 1 / mm: for positive
+numbers the bits sort like the number), their words. A word is
 normal x 10 bits | normal y 10 | openness 6 | drawable 5 | hides what is behind 1.
+
+Arrays are handed to the inner functions one by one: taking one out of a tuple counts references, which
+costs more than the work itself.
 """
 
 from __future__ import annotations
@@ -20,49 +25,34 @@ from pipelines.film.compiled import compiled
 
 LAYERS = 5
 SUBPIXEL = 256
+ROW = 12
+_NEAR = 1
+_WORD = 6
 _NEAR_MM = 1.0
 _MOST_PX = 16000.0
 
+Fixed = NDArray[np.int32]
+Corners = NDArray[np.float32]
+Cells = NDArray[np.uint32]
+Cut = tuple[float, float, float, float, float, float, float, float, float, float]
+"""A hole in eye coordinates: start (3), direction (3), radius squared, from, to, focal length in px."""
 
-class Corners(NamedTuple):
-    """Vertices as the camera sees them: fixed-point x and y, 1 / depth, eye normal, openness."""
-
-    x: NDArray[np.int32]
-    y: NDArray[np.int32]
-    near: NDArray[np.float32]
-    normal: NDArray[np.float32]
-    openness: NDArray[np.float32]
+Kind = tuple[int, bool, bool]
+"""What all fragments of one drawable share: its index, whether it hides what is behind, whether it is cut."""
 
 
 class Lists(NamedTuple):
-    """Fragment lists: `slot_of` maps a pixel to its place (-1: none); each place has one list a sample."""
+    """Fragment lists of a picture.
+
+    `slot_of` maps a pixel to its place (-1: none); every place has one list for each of `offsets`
+    (fixed point, x and y inside the pixel).
+    """
 
     width: int
     height: int
     slot_of: NDArray[np.int32]
     offsets: NDArray[np.int32]
-    near: NDArray[np.float32]
-    word: NDArray[np.uint32]
-    count: NDArray[np.uint8]
-
-
-class Cut(NamedTuple):
-    """A hole in eye coordinates: start (3), direction (3), radius squared, from, to, focal length in px."""
-
-    start: NDArray[np.float64]
-    direction: NDArray[np.float64]
-    radius2: float
-    low: float
-    high: float
-    focal: float
-
-
-class Kind(NamedTuple):
-    """What all fragments of one drawable share."""
-
-    index: int
-    hides: bool
-    is_cut: bool
+    cells: Cells
 
 
 @compiled
@@ -72,82 +62,90 @@ def project_points(
     origin: NDArray[np.float64],
     axes: NDArray[np.float64],
     lens: tuple[float, float, float],
-    out: Corners,
+    xy: Fixed,
+    seen: Corners,
 ) -> None:
-    """Fill `out` from points and normals; `lens` is focal length, centre x and centre y in pixels.
+    """Fill `xy` (fixed point) and columns 0 to 3 of `seen` (nearness, eye normal) from points and normals.
 
-    A vertex behind the near plane or far outside the picture gets `near` 0 and drops its triangles.
+    `lens` is focal length, centre x and centre y in pixels. A vertex behind the near plane or far outside
+    the picture gets nearness 0 and drops its triangles.
     """
     focal, centre_x, centre_y = lens
     for i in range(points.shape[0]):
         dx, dy, dz = points[i, 0] - origin[0], points[i, 1] - origin[1], points[i, 2] - origin[2]
         ahead = dx * axes[2, 0] + dy * axes[2, 1] + dz * axes[2, 2]
-        out.near[i] = 0.0
+        seen[i, 0] = 0.0
         if ahead < _NEAR_MM:
             continue
         x = centre_x + focal * (dx * axes[0, 0] + dy * axes[0, 1] + dz * axes[0, 2]) / ahead
         y = centre_y + focal * (dx * axes[1, 0] + dy * axes[1, 1] + dz * axes[1, 2]) / ahead
         if abs(x) > _MOST_PX or abs(y) > _MOST_PX:
             continue
-        out.x[i], out.y[i] = round(x * SUBPIXEL), round(y * SUBPIXEL)
-        out.near[i] = 1.0 / ahead
+        xy[i, 0], xy[i, 1] = round(x * SUBPIXEL), round(y * SUBPIXEL)
+        seen[i, 0] = 1.0 / ahead
         nx, ny, nz = normals[i, 0], normals[i, 1], normals[i, 2]
-        out.normal[i, 0] = nx * axes[0, 0] + ny * axes[0, 1] + nz * axes[0, 2]
-        out.normal[i, 1] = -(nx * axes[1, 0] + ny * axes[1, 1] + nz * axes[1, 2])
-        out.normal[i, 2] = -(nx * axes[2, 0] + ny * axes[2, 1] + nz * axes[2, 2])
+        seen[i, 1] = nx * axes[0, 0] + ny * axes[0, 1] + nz * axes[0, 2]
+        seen[i, 2] = -(nx * axes[1, 0] + ny * axes[1, 1] + nz * axes[1, 2])
+        seen[i, 3] = -(nx * axes[2, 0] + ny * axes[2, 1] + nz * axes[2, 2])
 
 
 @compiled
-def pack(
-    nx: float, ny: float, nz: float, openness: float, kind: Kind
-) -> np.uint32:
+def pack(nx: float, ny: float, nz: float, openness: float, index: int, hides: bool) -> np.uint32:
     """Return the word of a fragment: its unit normal towards the eye, openness and drawable."""
-    nz = max(nz, 0.0)
-    length = max((nx * nx + ny * ny + nz * nz) ** 0.5, 1e-6)
-    u = int((nx / length * 0.5 + 0.5) * 1023.0 + 0.5)
-    v = int((ny / length * 0.5 + 0.5) * 1023.0 + 0.5)
-    o = int(min(max(openness, 0.0), 1.0) * 63.0 + 0.5)
-    return np.uint32((u << 22) | (v << 12) | (o << 6) | (kind.index << 1) | (1 if kind.hides else 0))
+    nz = max(nz, np.float32(0.0))
+    length = max((nx * nx + ny * ny + nz * nz) ** np.float32(0.5), np.float32(1e-6))
+    u = int((nx / length * np.float32(0.5) + np.float32(0.5)) * np.float32(1023.0) + np.float32(0.5))
+    v = int((ny / length * np.float32(0.5) + np.float32(0.5)) * np.float32(1023.0) + np.float32(0.5))
+    o = int(min(max(openness, np.float32(0.0)), np.float32(1.0)) * np.float32(63.0) + np.float32(0.5))
+    return np.uint32((u << 22) | (v << 12) | (o << 6) | (index << 1) | (1 if hides else 0))
 
 
 @compiled
 def is_in_cut(x_px: float, y_px: float, near: float, cut: Cut) -> bool:
     """Return whether a fragment lies in the hole; x and y are pixels from the picture's centre."""
     ahead = 1.0 / near
-    dx = x_px / cut.focal * ahead - cut.start[0]
-    dy = y_px / cut.focal * ahead - cut.start[1]
-    dz = ahead - cut.start[2]
-    along = dx * cut.direction[0] + dy * cut.direction[1] + dz * cut.direction[2]
-    if along < cut.low or along > cut.high:
+    dx = x_px / cut[9] * ahead - cut[0]
+    dy = y_px / cut[9] * ahead - cut[1]
+    dz = ahead - cut[2]
+    along = dx * cut[3] + dy * cut[4] + dz * cut[5]
+    if along < cut[7] or along > cut[8]:
         return False
-    return bool(dx * dx + dy * dy + dz * dz - along * along < cut.radius2)
+    return bool(dx * dx + dy * dy + dz * dz - along * along < cut[6])
 
 
 @compiled
-def place(lists: Lists, at: int, near: float) -> int:
-    """Return where in the sorted list a fragment belongs; -1 if it is hidden or too far down."""
-    n = int(lists.count[at])
+def is_hidden(cells: Cells, at: int, near: np.uint32, index: int) -> bool:
+    """Return whether a fragment lies behind an opaque one, or behind another of its own drawable."""
+    n = int(cells[at, 0])
+    if n > 0 and cells[at, _NEAR + n - 1] >= near and (n == LAYERS or cells[at, _WORD + n - 1] & np.uint32(1)):
+        return True
+    for i in range(n):
+        if cells[at, _NEAR + i] < near:
+            return False
+        if (cells[at, _WORD + i] >> np.uint32(1)) & np.uint32(31) == index:
+            return True
+    return False
+
+
+@compiled
+def insert(cells: Cells, at: int, near: np.uint32, word: np.uint32) -> None:
+    """Put a fragment that is not hidden into list `at`; what it hides goes, and its drawable's former one."""
+    n = int(cells[at, 0])
     i = n
-    while i > 0 and lists.near[at, i - 1] < near:
+    while i > 0 and cells[at, _NEAR + i - 1] < near:
         i -= 1
-    if i >= LAYERS or (i > 0 and i == n and lists.word[at, n - 1] & np.uint32(1)):
-        return -1
-    return i
-
-
-@compiled
-def insert(lists: Lists, at: int, i: int, near: float, word: np.uint32) -> None:
-    """Put a fragment at place `i` of list `at`; what an opaque one hides is dropped."""
-    if word & np.uint32(1):
-        lists.count[at] = i + 1
-    else:
-        n = min(int(lists.count[at]) + 1, LAYERS)
-        for j in range(n - 1, i, -1):
-            lists.near[at, j] = lists.near[at, j - 1]
-            lists.word[at, j] = lists.word[at, j - 1]
-        lists.count[at] = n
-    lists.near[at, i] = near
-    lists.word[at, i] = word
+    last = i
+    if not word & np.uint32(1):
+        while last < n and (cells[at, _WORD + last] ^ word) & np.uint32(0x3E):
+            last += 1
+        last = min(last, LAYERS - 1)
+        for j in range(last, i, -1):
+            cells[at, _NEAR + j] = cells[at, _NEAR + j - 1]
+            cells[at, _WORD + j] = cells[at, _WORD + j - 1]
+        last = max(last, n - 1)
+    cells[at, 0] = last + 1
+    cells[at, _NEAR + i] = near
+    cells[at, _WORD + i] = word
 
 
 @compiled
@@ -157,93 +155,98 @@ def edge_bias(dx: int, dy: int) -> int:
 
 
 @compiled
-def draw_triangles(triangles: NDArray[np.int32], corners: Corners, lists: Lists, kind: Kind, cut: Cut) -> None:
+def draw_triangles(
+    triangles: NDArray[np.int32], xy: Fixed, seen: Corners, lists: Lists, kind: Kind, cut: Cut
+) -> None:
     """Put the fragments of every triangle that faces the eye into the lists."""
-    low = lists.offsets.min()
-    high = lists.offsets.max()
+    slot_of, offsets, cells = lists.slot_of, lists.offsets, lists.cells
+    width, height = lists.width, lists.height
+    low, high = offsets.min(), offsets.max()
     for t in range(triangles.shape[0]):
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        if corners.near[a] == 0.0 or corners.near[b] == 0.0 or corners.near[c] == 0.0:
+        # outward triangles that face the eye turn to the left where y grows upwards, so to the right here
+        a, c, b = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        if seen[a, 0] == 0.0 or seen[b, 0] == 0.0 or seen[c, 0] == 0.0:
             continue
-        ax, ay = np.int64(corners.x[a]), np.int64(corners.y[a])
-        bx, by = np.int64(corners.x[b]), np.int64(corners.y[b])
-        cx, cy = np.int64(corners.x[c]), np.int64(corners.y[c])
-        # y grows downwards, so an outward triangle that faces the eye turns the other way: swap b and c
-        area = (cx - ax) * (by - ay) - (cy - ay) * (bx - ax)
-        if area <= 0:
+        ax, ay, bx, by, cx, cy = xy[a, 0], xy[a, 1], xy[b, 0], xy[b, 1], xy[c, 0], xy[c, 1]
+        if np.int64(bx - ax) * np.int64(cy - ay) - np.int64(by - ay) * np.int64(cx - ax) <= 0:
             continue
         x0 = max((min(ax, bx, cx) - high + SUBPIXEL - 1) >> 8, 0)
-        x1 = min((max(ax, bx, cx) - low) >> 8, lists.width - 1)
+        x1 = min((max(ax, bx, cx) - low) >> 8, width - 1)
         y0 = max((min(ay, by, cy) - high + SUBPIXEL - 1) >> 8, 0)
-        y1 = min((max(ay, by, cy) - low) >> 8, lists.height - 1)
-        if x0 > x1 or y0 > y1:
-            continue
-        draw_one((a, c, b), (x0, x1, y0, y1), corners, lists, kind, cut)
+        y1 = min((max(ay, by, cy) - low) >> 8, height - 1)
+        if x0 <= x1 and y0 <= y1:
+            box = (x0, x1, y0, y1, width, height)
+            draw_one((a, b, c), (ax, ay, bx, by, cx, cy), box, seen, slot_of, offsets, cells, kind, cut)
 
 
 @compiled
 def draw_one(
     abc: tuple[int, int, int],
-    box: tuple[int, int, int, int],
-    corners: Corners,
-    lists: Lists,
+    corners: tuple[int, int, int, int, int, int],
+    box: tuple[int, int, int, int, int, int],
+    seen: Corners,
+    slot_of: NDArray[np.int32],
+    offsets: NDArray[np.int32],
+    cells: Cells,
     kind: Kind,
     cut: Cut,
 ) -> None:
-    """Put the fragments of one triangle into the lists; `box` is its first and last column and row."""
-    a, b, c = abc
-    ax, ay = np.int64(corners.x[a]), np.int64(corners.y[a])
-    bx, by = np.int64(corners.x[b]), np.int64(corners.y[b])
-    cx, cy = np.int64(corners.x[c]), np.int64(corners.y[c])
-    area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+    """Put the fragments of one triangle into the lists.
+
+    `box` is its first and last column, first and last row, and the picture's width and height.
+    """
+    ax, ay, bx, by, cx, cy = corners
+    step_a = (np.int64(by - cy), np.int64(cx - bx))
+    step_b = (np.int64(cy - ay), np.int64(ax - cx))
+    area = np.int64(bx - ax) * np.int64(cy - ay) - np.int64(by - ay) * np.int64(cx - ax)
     bias_a, bias_b, bias_c = edge_bias(cx - bx, cy - by), edge_bias(ax - cx, ay - cy), edge_bias(bx - ax, by - ay)
-    samples = lists.offsets.shape[0]
+    samples, share = offsets.shape[0], np.float32(1.0) / np.float32(area)
     for y in range(box[2], box[3] + 1):
         for x in range(box[0], box[1] + 1):
-            slot = lists.slot_of[y * lists.width + x]
+            slot = slot_of[y * box[4] + x]
             if slot < 0:
                 continue
             for s in range(samples):
-                px = np.int64(x) * SUBPIXEL + lists.offsets[s, 0]
-                py = np.int64(y) * SUBPIXEL + lists.offsets[s, 1]
-                wa = (cx - bx) * (py - by) - (cy - by) * (px - bx)
-                wb = (ax - cx) * (py - cy) - (ay - cy) * (px - cx)
+                px, py = x * SUBPIXEL + offsets[s, 0], y * SUBPIXEL + offsets[s, 1]
+                wa = step_a[0] * (px - bx) + step_a[1] * (py - by)
+                wb = step_b[0] * (px - cx) + step_b[1] * (py - cy)
                 wc = area - wa - wb
-                if wa + bias_a < 0 or wb + bias_b < 0 or wc + bias_c < 0:
-                    continue
-                add_fragment(abc, (wa / area, wb / area, wc / area), (px, py), slot * samples + s, corners, lists, kind, cut)
+                if wa + bias_a >= 0 and wb + bias_b >= 0 and wc + bias_c >= 0:
+                    u, v = np.float32(wa) * share, np.float32(wb) * share
+                    away = (px / SUBPIXEL - box[4] * 0.5, py / SUBPIXEL - box[5] * 0.5)
+                    add_fragment(abc, u, v, away, seen, cells, slot * samples + s, kind, cut)
 
 
 @compiled
 def add_fragment(
     abc: tuple[int, int, int],
-    weights: tuple[float, float, float],
-    at_px: tuple[int, int],
+    u: float,
+    v: float,
+    away_px: tuple[float, float],
+    seen: Corners,
+    cells: Cells,
     at: int,
-    corners: Corners,
-    lists: Lists,
     kind: Kind,
     cut: Cut,
 ) -> None:
-    """Add one fragment to list `at`, unless it is hidden or in the hole."""
+    """Add one fragment to list `at`, unless it is hidden or in the hole; `u` and `v` weigh corners a and b."""
     a, b, c = abc
-    u, v, w = weights
-    near = u * corners.near[a] + v * corners.near[b] + w * corners.near[c]
-    i = place(lists, at, near)
-    if i < 0:
+    w = np.float32(1.0) - u - v
+    near = np.float32(u * seen[a, 0] + v * seen[b, 0] + w * seen[c, 0])
+    bits = near.view(np.uint32)
+    if is_hidden(cells, at, bits, kind[0]):
         return
-    if kind.is_cut and is_in_cut(
-        at_px[0] / SUBPIXEL - lists.width * 0.5, at_px[1] / SUBPIXEL - lists.height * 0.5, near, cut
-    ):
+    if kind[2] and is_in_cut(away_px[0], away_px[1], near, cut):
         return
     word = pack(
-        u * corners.normal[a, 0] + v * corners.normal[b, 0] + w * corners.normal[c, 0],
-        u * corners.normal[a, 1] + v * corners.normal[b, 1] + w * corners.normal[c, 1],
-        u * corners.normal[a, 2] + v * corners.normal[b, 2] + w * corners.normal[c, 2],
-        u * corners.openness[a] + v * corners.openness[b] + w * corners.openness[c],
-        kind,
+        u * seen[a, 1] + v * seen[b, 1] + w * seen[c, 1],
+        u * seen[a, 2] + v * seen[b, 2] + w * seen[c, 2],
+        u * seen[a, 3] + v * seen[b, 3] + w * seen[c, 3],
+        u * seen[a, 4] + v * seen[b, 4] + w * seen[c, 4],
+        kind[0],
+        kind[1],
     )
-    insert(lists, at, i, near, word)
+    insert(cells, at, bits, word)
 
 
 @compiled
@@ -253,12 +256,13 @@ def mark_edges(lists: Lists, gap_mm: float, most: int, slot_of: NDArray[np.int32
     An edge is where a right or lower neighbour shows other drawables, or the same at another depth.
     """
     slot_of[:] = -1
-    width = lists.width
+    width, cells = lists.width, lists.cells
+    nearness = cells.view(np.float32)
     for p in range(width * lists.height):
-        if (p + 1) % width and differs(lists, p, p + 1, gap_mm):
+        if (p + 1) % width and differs(cells, nearness, p, p + 1, gap_mm):
             slot_of[p] = 0
             slot_of[p + 1] = 0
-        if p + width < width * lists.height and differs(lists, p, p + width, gap_mm):
+        if p + width < width * lists.height and differs(cells, nearness, p, p + width, gap_mm):
             slot_of[p] = 0
             slot_of[p + width] = 0
     found = 0
@@ -270,14 +274,14 @@ def mark_edges(lists: Lists, gap_mm: float, most: int, slot_of: NDArray[np.int32
 
 
 @compiled
-def differs(lists: Lists, p: int, q: int, gap_mm: float) -> bool:
+def differs(cells: Cells, nearness: NDArray[np.float32], p: int, q: int, gap_mm: float) -> bool:
     """Return whether two neighbours show other drawables, or the same ones at another depth."""
-    if lists.count[p] != lists.count[q]:
+    if cells[p, 0] != cells[q, 0]:
         return True
-    for i in range(lists.count[p]):
-        if (lists.word[p, i] ^ lists.word[q, i]) & np.uint32(0x3F):
+    for i in range(cells[p, 0]):
+        if (cells[p, _WORD + i] ^ cells[q, _WORD + i]) & np.uint32(0x3F):
             return True
-        near, far = lists.near[p, i], lists.near[q, i]
+        near, far = nearness[p, _NEAR + i], nearness[q, _NEAR + i]
         if abs(near - far) > gap_mm * near * far:
             return True
     return False

@@ -113,12 +113,15 @@ def _case(layout: Layout, case_id: str) -> Sticker:
     return words.at(layout.width - layout.margin - words.width, layout.px(30))
 
 
-def draw_scale_bar(frame: Frame, layout: Layout, px_per_mm: float, place: str, at: tuple[int, int]) -> int:
+def draw_scale_bar(
+    frame: Frame, layout: Layout, px_per_mm: float, at: tuple[int, int], *, place: str = "", most: int = 190
+) -> int:
     """Draw a bar of a round number of millimetres from its left end at `at`, and return that number.
 
-    `place` says where in the picture it holds, such as ``at target depth``.
+    `place` says where in the picture it holds, such as ``at target depth``; `most` is the longest bar,
+    in pixels of a picture 720 high.
     """
-    length_mm = bar_length_mm(px_per_mm, layout.px(190))
+    length_mm = bar_length_mm(px_per_mm, layout.px(most))
     x, y = at
     end = x + length_mm * px_per_mm
     tick, thick = layout.px(7), layout.px(3)

@@ -51,7 +51,10 @@ def style_of(layout: Layout) -> Style:
 
 
 def anchors(scene: Scene, small: Rasteriser) -> dict[str, FloatArray]:
-    """Return, for each drawable that can be seen in a scene, a point well inside what is seen of it (LPS mm)."""
+    """Return, for each drawable that can be seen in a scene, a point well inside what is seen of it (LPS mm).
+
+    A drawable that others hide has none.
+    """
     shares = small.shares(scene)
     view = view_of(scene.camera, small.width, small.height)
     found = {}

@@ -140,8 +140,8 @@ def _lay(frame: NDArray[np.uint8], pixels: NDArray[np.uint8], left: int, top: in
             if alpha <= 0.0:
                 continue
             for c in range(3):
-                under = frame[top + y, left + x, c]
-                frame[top + y, left + x, c] = int(under + (pixels[y, x, c] - under) * alpha + 0.5)
+                under = float(frame[top + y, left + x, c])
+                frame[top + y, left + x, c] = int(under + (float(pixels[y, x, c]) - under) * alpha + 0.5)
 
 
 def line(
@@ -179,4 +179,5 @@ def _line(
             if alpha <= 0.0:
                 continue
             for c in range(3):
-                frame[y, x, c] = int(frame[y, x, c] + (ink[c] - frame[y, x, c]) * alpha + 0.5)
+                under = float(frame[y, x, c])
+                frame[y, x, c] = int(under + (ink[c] - under) * alpha + 0.5)

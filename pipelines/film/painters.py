@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,9 +23,12 @@ from pipelines.film.props import Props
 from pipelines.film.rasteriser import Rasteriser, background_frame
 from pipelines.film.theatre import NEEDLE, Moment, Theatre, moment_at
 from pipelines.film.timeline import END_ID, ShotTime
-from pipelines.film.view import View, camera_between, eased, view_of
+from pipelines.film.view import View, eased, view_of
 
 _FADE_S = 0.32
+_LOOKS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+"""When in a shot it is found out what can be seen, and so be labelled."""
+
 _STEEL_INK: Colour = (214, 222, 232)
 
 
@@ -66,6 +70,7 @@ class ScenePainter:
     def __init__(self, time: ShotTime, props: Props, frames_per_second: int) -> None:
         self._time, self._props, self._fps = time, props, frames_per_second
         self._theatre = Theatre(time.shot, props.shapes, props.surfaces, props.operation, props.simulation)
+        self._seen: dict[str, list[float]] = {}
         self._labels = self._place_labels()
 
     def moment(self, frame: int) -> Moment:
@@ -104,18 +109,22 @@ class ScenePainter:
         layout, frames = self._props.layout, self._time.frames
         small = Rasteriser(320, round(320 * layout.height / layout.width))
         points, edges = {}, []
-        for part in (0.15, 0.9, 0.55):
+        for index, part in enumerate(_LOOKS):
             scene = self._theatre.scene(self.moment(round(part * (frames - 1))))
-            points |= labels.anchors(scene, small)
+            seen = labels.anchors(scene, small)
+            for name in seen:
+                self._seen.setdefault(name, [0.0] * len(_LOOKS))[index] = 1.0
+            points = seen | points if part > 0.5 else points | seen
             edges.append(labels.extent(scene, small, layout))
         texts = {item.structure: self._title(item.structure) for item in self._theatre.shown if item.is_labelled}
         if self.moment(0).depth_mm is not None:
             texts[NEEDLE] = "needle tip, depth 000 mm"
             middle = self.moment(round(0.6 * (frames - 1))).depth_mm or 0.0
             points[NEEDLE] = self._theatre.tip_mm(middle)
-        view = view_of(scene.camera, layout.width, layout.height)
+        camera = self._theatre.scene(self.moment(frames // 2)).camera
+        view = view_of(camera, layout.width, layout.height)
         span = (min(edge[0] for edge in edges), max(edge[1] for edge in edges))
-        return labels.arrange(texts, points, view, layout, span, layout.px(232))
+        return labels.arrange(texts, points, view, layout, span, layout.px(262))
 
     def _title(self, name: str) -> str:
         title = STRUCTURES[name].title if name in STRUCTURES else name
@@ -130,11 +139,14 @@ class ScenePainter:
             labels.draw_label(picture, layout, view, label, _STEEL_INK, 1.0)
             return
         colour = _ink(self._props.surfaces[label.name].colour)
-        labels.draw_label(picture, layout, view, label, colour, min(opacity * 5.0, 1.0))
+        seen = float(np.interp(moment.fraction, _LOOKS, self._seen[label.name]))
+        labels.draw_label(picture, layout, view, label, colour, min(opacity * 5.0, seen, 1.0))
 
     def _draw_way(self, picture: Frame, view: View, depth_mm: float) -> None:
-        """Draw the way that is still ahead of the tip, and the target."""
+        """Draw the needle faintly where it is hidden, the way still ahead of its tip, and the target."""
         layout, way = self._props.layout, self._props.operation.trajectory
+        (x0, y0, _), (x1, y1, _) = view.project(np.array([way.entry_mm, self._theatre.tip_mm(max(depth_mm, 0.0))]))
+        lettering.line(picture, (x0, y0), (x1, y1), width=layout.px(3), colour=_STEEL_INK, opacity=0.35)
         length_mm = float(np.linalg.norm(np.subtract(way.target_mm, way.entry_mm)))
         first = max(depth_mm, 0.0)
         at = np.arange(first, length_mm, 5.0)
@@ -150,7 +162,7 @@ class ScenePainter:
         layout = self._props.layout
         px_per_mm = view.px_per_mm(self._props.operation.trajectory.target_mm)
         at = (layout.margin, layout.band_top - layout.px(24))
-        draw_scale_bar(picture, layout, px_per_mm, "at target depth", at)
+        draw_scale_bar(picture, layout, px_per_mm, at, place="at target depth")
         draw_cube(picture, layout, view, (layout.width - layout.margin - layout.px(52), layout.band_top - layout.px(76)))
 
 
@@ -252,7 +264,8 @@ class Overlay:
         seconds = (self.time.first_frame + frame + 0.5) / self.frames_per_second
         cue = next((i for i, c in enumerate(self.cues) if c.start_s <= seconds < c.end_s), -1)
         told = [i for i, s in enumerate(self.time.spoken) if s.start_s <= seconds]
-        return (cue if self.props.captions_burnt_in else -1), (told[-1] if told else -1)
+        has_captions = self.props.captions_burnt_in and self.time.shot.kind != "card"  # a card shows its words
+        return (cue if has_captions else -1), (told[-1] if told else -1)
 
     def draw(self, picture: Frame, words: tuple[int, int]) -> None:
         """Lay everything over a picture, in place."""
@@ -272,12 +285,11 @@ def fact_stickers(props: Props, fact_ids: tuple[str, ...]) -> list[Sticker]:
     layout = props.layout
     stickers, y = [], float(layout.heading_bottom + layout.px(10))
     for fact in [props.ledger[fact_id] for fact_id in fact_ids][:1]:
-        known = _how_known(fact)
-        rows = [
-            written(_short(f"{fact.subject}: {fact.quantity}", 40), Style(layout.px(20), GREY, outline=layout.px(1))),
-            written(_short(fact.literal, 24), Style(layout.px(40), WHITE, weight=1, outline=layout.px(2))),
-            written(known, Style(layout.px(18), (150, 200, 190), outline=layout.px(1))),
-        ]
+        name = textwrap.wrap(f"{fact.subject}: {fact.quantity}", 32, max_lines=2, placeholder="…")
+        value = textwrap.wrap(fact.literal, 20, max_lines=1, placeholder="…")
+        rows = [written(row, Style(layout.px(20), GREY, outline=layout.px(1))) for row in name]
+        rows += [written(row, Style(layout.px(40), WHITE, weight=1, outline=layout.px(2))) for row in value]
+        rows.append(written(_how_known(fact), Style(layout.px(18), (150, 200, 190), outline=layout.px(1))))
         for row in rows:
             stickers.append(row.at(layout.margin, y))
             y += row.height
@@ -292,9 +304,3 @@ def _how_known(fact: Fact) -> str:
     low, high = (f"{value:.{fact.decimals}f}" for value in fact.interval)
     return f"{fact.grade}, {low} to {high} {fact.unit}"
 
-
-def _short(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
-
-
-__all__ = ["Overlay", "Painter", "camera_between", "painter_of"]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pipelines.film import fragments, shading
-from pipelines.film.fragments import LAYERS, SUBPIXEL, Corners, Cut, Kind, Lists
+from pipelines.film.fragments import ROW, SUBPIXEL, Corners, Cut, Fixed, Lists
 from pipelines.film.scene import OPAQUE, Drawable, Hole, Picture, Scene
 from pipelines.film.shading import GLOW_GRAIN, Look
 from pipelines.film.view import View, view_of
@@ -22,7 +22,9 @@ _EDGE_SHARE = 0.25
 """Largest part of a picture that is sampled four times."""
 
 _EDGE_GAP_MM = 2.5
-_NO_HOLE = Cut(np.zeros(3), np.array([0.0, 0.0, 1.0]), 0.0, 0.0, 0.0, 1.0)
+_NO_HOLE: Cut = (0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+
+Seen = tuple[Fixed, Corners]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,18 +86,18 @@ class Rasteriser:
         self._fill(self._lists, scene, order, seen, _cut(scene.hole, view))
         size = (max(len(scene.drawables), 1), self.height, self.width)
         share, depth_mm = np.empty(size, dtype=np.float32), np.empty(size, dtype=np.float32)
-        shading.shares_of(self._lists, _look(scene, view, self.background), share, depth_mm)
+        shading.shares_of(self._lists, _look(scene, view, self.background).paint, share, depth_mm)
         return Shares(share, depth_mm)
 
     def _fill(
-        self, lists: Lists, scene: Scene, order: list[int], seen: dict[int, Corners], cut: Cut
+        self, lists: Lists, scene: Scene, order: list[int], seen: dict[int, Seen], cut: Cut
     ) -> None:
-        lists.count[:] = 0
+        lists.cells[:, 0] = 0
         for index in order:
             drawable = scene.drawables[index]
             is_cut = drawable.is_cut and scene.hole is not None
-            kind = Kind(index, drawable.opacity >= OPAQUE and not drawable.is_hatched, is_cut)
-            fragments.draw_triangles(drawable.shape.triangles, seen[index], lists, kind, cut)
+            kind = (index, drawable.opacity >= OPAQUE and not drawable.is_hatched, is_cut)
+            fragments.draw_triangles(drawable.shape.triangles, *seen[index], lists, kind, cut)
 
 
 def _new_lists(
@@ -106,10 +108,8 @@ def _new_lists(
     slots: int,
 ) -> Lists:
     places = slots * len(samples)
-    near = np.empty((places, LAYERS), dtype=np.float32)
-    word = np.empty((places, LAYERS), dtype=np.uint32)
-    offsets = np.array(samples, dtype=np.int32)
-    return Lists(width, height, slot_of, offsets, near, word, np.zeros(places, dtype=np.uint8))
+    cells = np.zeros((places, ROW), dtype=np.uint32)
+    return Lists(width, height, slot_of, np.array(samples, dtype=np.int32), cells)
 
 
 def _opaque_first(drawables: tuple[Drawable, ...]) -> list[int]:
@@ -118,19 +118,14 @@ def _opaque_first(drawables: tuple[Drawable, ...]) -> list[int]:
     return sorted(visible, key=lambda index: (drawables[index].opacity < OPAQUE, index))
 
 
-def _corners(drawable: Drawable, view: View) -> Corners:
+def _corners(drawable: Drawable, view: View) -> Seen:
     shape = drawable.shape
-    n = len(shape.points_mm)
-    corners = Corners(
-        np.zeros(n, dtype=np.int32),
-        np.zeros(n, dtype=np.int32),
-        np.zeros(n, dtype=np.float32),
-        np.zeros((n, 3), dtype=np.float32),
-        shape.openness,
-    )
+    xy = np.zeros((len(shape.points_mm), 2), dtype=np.int32)
+    seen = np.zeros((len(shape.points_mm), 5), dtype=np.float32)
+    seen[:, 4] = shape.openness
     lens = (view.focal_px, view.width / 2, view.height / 2)
-    fragments.project_points(shape.points_mm, shape.normals, view.origin_mm, view.axes, lens, corners)
-    return corners
+    fragments.project_points(shape.points_mm, shape.normals, view.origin_mm, view.axes, lens, xy, seen)
+    return xy, seen
 
 
 def _cut(hole: Hole | None, view: View) -> Cut:
@@ -138,7 +133,8 @@ def _cut(hole: Hole | None, view: View) -> Cut:
         return _NO_HOLE
     start = view.to_eye(np.array([hole.start_mm]))[0]
     direction = view.axes @ np.asarray(hole.direction, dtype=np.float64)
-    return Cut(start, direction, hole.radius_mm**2, hole.from_mm, hole.to_mm, view.focal_px)
+    x, y, z, right, down, ahead = (float(value) for value in (*start, *direction))
+    return x, y, z, right, down, ahead, hole.radius_mm**2, hole.from_mm, hole.to_mm, view.focal_px
 
 
 def _look(scene: Scene, view: View, backdrop: NDArray[np.float32]) -> Look:
@@ -149,7 +145,10 @@ def _look(scene: Scene, view: View, backdrop: NDArray[np.float32]) -> Look:
         row[3:8] = item.opacity, material.highlight, material.sharpness, material.softness, material.rim
         row[8:] = item.glow, float(item.is_hatched)
     reach = float(np.linalg.norm(view.origin_mm - np.asarray(scene.camera.look_at_mm)))
-    return Look(paint, backdrop, view.origin_mm, view.axes, view.focal_px, (reach, 0.8 * reach))
+    sums = [float(value) for value in (view.origin_mm.sum(), *view.axes.sum(axis=1))]
+    per_px = 1.0 / view.focal_px
+    lens = (sums[0], sums[1] * per_px, sums[2] * per_px, sums[3], reach, 0.8 * reach)
+    return Look(paint, backdrop, lens)
 
 
 def _linear(channel: float) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.film.compiled import compiled
-from pipelines.film.fragments import Lists
+from pipelines.film.fragments import Cells, Lists
 
 GLOW_GRAIN = 8
 """Side in pixels of the cells in which the warning glow spreads."""
@@ -20,22 +20,22 @@ GLOW_GRAIN = 8
 _STRIPE_MM = 5.0
 
 
+Light = tuple[float, float, float, float, float]
+
+Lens = tuple[float, float, float, float, float, float]
+"""Where the sum of a point's LPS coordinates comes from (eye, per px right, per px down, ahead: times
+depth), and where haze begins and how deep it is, in mm in front of the eye."""
+
+
 class Look(NamedTuple):
-    """What the drawables look like (row per drawable), and where the camera is.
+    """What the drawables look like (row per drawable), what is behind them, and the lens.
 
     `paint` columns: linear red, green, blue, opacity, highlight, sharpness, softness, rim, glow, hatched.
-    `fog` is where haze begins and how deep it is, in mm in front of the eye.
     """
 
     paint: NDArray[np.float32]
     background: NDArray[np.float32]
-    origin: NDArray[np.float64]
-    axes: NDArray[np.float64]
-    focal: float
-    fog: tuple[float, float]
-
-
-Light = tuple[float, float, float, float, float]
+    lens: Lens
 
 
 @compiled
@@ -46,7 +46,7 @@ def lobe(cosine: float, sharpness: float) -> float:
 
 
 @compiled
-def lit(word: np.uint32, paint: NDArray[np.float32]) -> Light:
+def lit(word: np.uint32, paint: NDArray[np.float32], row: int) -> Light:
     """Return linear red, green, blue, opacity and glow of a fragment."""
     nx = ((word >> np.uint32(22)) & np.uint32(1023)) / 1023.0 * 2.0 - 1.0
     ny = ((word >> np.uint32(12)) & np.uint32(1023)) / 1023.0 * 2.0 - 1.0
@@ -54,33 +54,30 @@ def lit(word: np.uint32, paint: NDArray[np.float32]) -> Light:
     nz = max(1.0 - nx * nx - ny * ny, 0.0) ** 0.5
     key = -0.477 * nx + 0.636 * ny + 0.607 * nz
     fill = 0.755 * nx - 0.151 * ny + 0.638 * nz
-    soft = paint[6]
+    soft = paint[row, 6]
     key = max((key + soft) / (1.0 + soft), 0.0)
     fill = max((fill + 0.4) / 1.4, 0.0)
-    shine = paint[4] * (lobe(-0.266 * nx + 0.355 * ny + 0.896 * nz, paint[5]))
+    shine = paint[row, 4] * (lobe(-0.266 * nx + 0.355 * ny + 0.896 * nz, paint[row, 5]))
     edge = 1.0 - nz
-    rim = paint[7] * edge * edge * edge * max(0.35 + 0.65 * ny + 0.25 * nx, 0.0)
+    rim = paint[row, 7] * edge * edge * edge * max(0.35 + 0.65 * ny + 0.25 * nx, 0.0)
     shade = 0.30 + 0.70 * openness
     ambient = (0.15 + 0.07 * ny) * shade * shade
     outline = 1.0 - 0.50 * edge * edge * edge
     k, f = 0.92 * key * key * shade, 0.20 * fill * shade
-    red = paint[0] * (k * 1.04 + f * 0.80 + ambient * 0.95) * outline + shine * shade + rim * 0.85
-    green = paint[1] * (k + f * 0.92 + ambient) * outline + shine * shade * 0.98 + rim * 0.95
-    blue = paint[2] * (k * 0.94 + f * 1.15 + ambient * 1.12) * outline + shine * shade * 0.94 + rim * 1.10
-    opacity = paint[3]
+    red = paint[row, 0] * (k * 1.04 + f * 0.80 + ambient * 0.95) * outline + shine * shade + rim * 0.85
+    green = paint[row, 1] * (k + f * 0.92 + ambient) * outline + shine * shade * 0.98 + rim * 0.95
+    blue = paint[row, 2] * (k * 0.94 + f * 1.15 + ambient * 1.12) * outline + shine * shade * 0.94 + rim * 1.10
+    opacity = paint[row, 3]
     thin = opacity * (0.50 + 0.50 * opacity)
     thick = 1.0 - (1.0 - opacity) ** 3
-    return red, green, blue, thin + (thick - thin) * edge * edge, paint[8]
+    clear = 1.0 - 0.50 * (1.0 - opacity) * nz  # glass that faces the eye adds little light of its own
+    return red * clear, green * clear, blue * clear, thin + (thick - thin) * edge * edge, paint[row, 8]
 
 
 @compiled
-def striped(light: Light, x: float, y: float, near: float, look: Look) -> Light:
+def striped(light: Light, x: float, y: float, near: float, lens: Lens) -> Light:
     """Return the light of a fragment of an unsure structure: dark stripes fixed to the patient."""
-    ahead = 1.0 / near
-    across, down = x / look.focal * ahead, y / look.focal * ahead
-    sum_mm = 0.0
-    for i in range(3):
-        sum_mm += look.origin[i] + across * look.axes[0, i] + down * look.axes[1, i] + ahead * look.axes[2, i]
+    sum_mm = lens[0] + (x * lens[1] + y * lens[2] + lens[3]) / near
     phase = sum_mm / 1.7320508 / _STRIPE_MM
     wave = abs((phase - np.floor(phase)) * 2.0 - 1.0)
     dark = min(max((wave - 0.42) * 8.0, 0.0), 1.0)
@@ -89,23 +86,38 @@ def striped(light: Light, x: float, y: float, near: float, look: Look) -> Light:
 
 
 @compiled
-def blend(lists: Lists, at: int, x: float, y: float, look: Look, behind: NDArray[np.float32]) -> Light:
-    """Return linear red, green, blue, what shines through, and glow of a list of fragments."""
+def blend(
+    cells: Cells,
+    nearness: NDArray[np.float32],
+    at: int,
+    away: tuple[float, float],
+    paint: NDArray[np.float32],
+    lens: Lens,
+    behind: tuple[float, float, float],
+) -> Light:
+    """Return linear red, green, blue, what shines through, and glow of a list of fragments.
+
+    `away` is the place in pixels right of and below the picture's centre.
+    """
     red, green, blue, through, glow = 0.0, 0.0, 0.0, 1.0, 0.0
-    for i in range(lists.count[at]):
-        word = lists.word[at, i]
-        paint = look.paint[(word >> np.uint32(1)) & np.uint32(31)]
-        light = lit(word, paint)
-        if paint[9] > 0.0:
-            light = striped(light, x, y, lists.near[at, i], look)
-        haze = min(max((1.0 / lists.near[at, i] - look.fog[0]) / look.fog[1], 0.0), 1.0) * 0.45
+    for i in range(cells[at, 0]):
+        word = cells[at, 6 + i]
+        row = (word >> np.uint32(1)) & np.uint32(31)
+        light = lit(word, paint, row)
+        if paint[row, 9] > 0.0:
+            light = striped(light, away[0], away[1], nearness[at, 1 + i], lens)
+        haze = min(max((1.0 / nearness[at, 1 + i] - lens[4]) / lens[5], 0.0), 1.0) * 0.45
         warm = light[4]
         share = through * (1.0 if word & np.uint32(1) else min(light[3] + (1.0 - light[3]) * 0.5 * warm, 1.0))
         clear = 1.0 - haze
-        red += share * ((light[0] * (1.0 - 0.45 * warm) + warm * 0.85) * clear + behind[0] * haze)
-        green += share * ((light[1] * (1.0 - 0.75 * warm) + warm * 0.16) * clear + behind[1] * haze)
-        blue += share * ((light[2] * (1.0 - 0.85 * warm) + warm * 0.015) * clear + behind[2] * haze)
-        glow += share * warm
+        red += share * ((light[0] * (1.0 - 0.45 * warm) + warm * 0.60) * clear + behind[0] * haze)
+        green += share * ((light[1] * (1.0 - 0.75 * warm) + warm * 0.09) * clear + behind[1] * haze)
+        blue += share * ((light[2] * (1.0 - 0.85 * warm) + warm * 0.008) * clear + behind[2] * haze)
+        if warm > 0.0:  # a warning shines through what covers it
+            beam = through**0.4 * warm
+            red += 0.34 * beam
+            green += 0.065 * beam
+            glow += beam
         through -= share
         if through < 0.004:
             break
@@ -120,24 +132,33 @@ def resolve(
 ) -> None:
     """Fill the linear picture (height, width, 3), and the glow per cell; edges are averaged from `fine`."""
     glow[:] = 0.0
-    samples = fine.offsets.shape[0]
-    width, height = lists.width, lists.height
+    paint, background, lens = look.paint, look.background, look.lens
+    cells, fine_cells, slot_of = lists.cells, fine.cells, fine.slot_of
+    nearness, fine_nearness = cells.view(np.float32), fine_cells.view(np.float32)
+    samples, width, height = fine.offsets.shape[0], lists.width, lists.height
     for y in range(height):
         for x in range(width):
             p = y * width + x
-            slot = fine.slot_of[p]
-            behind = look.background[y, x]
-            first, n = (p, 1) if slot < 0 else (slot * samples, samples)
-            source = lists if slot < 0 else fine
-            red, green, blue, warm = 0.0, 0.0, 0.0, 0.0
-            for s in range(n):
-                light = blend(source, first + s, x + 0.5 - width * 0.5, y + 0.5 - height * 0.5, look, behind)
-                red += min(light[0], 1.6)
-                green += min(light[1], 1.6)
-                blue += min(light[2], 1.6)
-                warm += light[4]
-            linear[y, x, 0], linear[y, x, 1], linear[y, x, 2] = red / n, green / n, blue / n
-            glow[y // GLOW_GRAIN, x // GLOW_GRAIN] += warm / n / (GLOW_GRAIN * GLOW_GRAIN)
+            slot = slot_of[p]
+            behind = (background[y, x, 0], background[y, x, 1], background[y, x, 2])
+            away = (x + 0.5 - width * 0.5, y + 0.5 - height * 0.5)
+            warm = 0.0
+            if slot < 0:
+                if cells[p, 0] == 0:
+                    linear[y, x, 0], linear[y, x, 1], linear[y, x, 2] = behind
+                    continue
+                light = blend(cells, nearness, p, away, paint, lens, behind)
+                linear[y, x, 0], linear[y, x, 1], linear[y, x, 2] = light[0], light[1], light[2]
+                warm = light[4]
+            else:
+                red, green, blue = 0.0, 0.0, 0.0
+                for s in range(samples):
+                    light = blend(fine_cells, fine_nearness, slot * samples + s, away, paint, lens, behind)
+                    red, green, blue = red + min(light[0], 1.6), green + min(light[1], 1.6), blue + min(light[2], 1.6)
+                    warm += light[4] / samples
+                linear[y, x, 0], linear[y, x, 1], linear[y, x, 2] = red / samples, green / samples, blue / samples
+            if warm > 0.0:
+                glow[y // GLOW_GRAIN, x // GLOW_GRAIN] += warm / (GLOW_GRAIN * GLOW_GRAIN)
 
 
 @compiled
@@ -177,28 +198,34 @@ def quantised(value: float, grain: float, tone: NDArray[np.float32]) -> int:
 @compiled
 def nearest_of(lists: Lists, nearest: NDArray[np.int16], depth_mm: NDArray[np.float32]) -> None:
     """Fill which drawable is nearest in each pixel (-1: none) and its distance from the eye's plane."""
+    cells = lists.cells
+    nearness = cells.view(np.float32)
     for p in range(lists.width * lists.height):
         y, x = p // lists.width, p % lists.width
-        if lists.count[p]:
-            nearest[y, x] = (lists.word[p, 0] >> np.uint32(1)) & np.uint32(31)
-            depth_mm[y, x] = 1.0 / lists.near[p, 0]
+        if cells[p, 0]:
+            nearest[y, x] = (cells[p, 6] >> np.uint32(1)) & np.uint32(31)
+            depth_mm[y, x] = 1.0 / nearness[p, 1]
         else:
             nearest[y, x] = -1
             depth_mm[y, x] = np.inf
 
 
 @compiled
-def shares_of(lists: Lists, look: Look, share: NDArray[np.float32], depth_mm: NDArray[np.float32]) -> None:
+def shares_of(
+    lists: Lists, paint: NDArray[np.float32], share: NDArray[np.float32], depth_mm: NDArray[np.float32]
+) -> None:
     """Fill how much of each pixel's light comes from each drawable, shape (n, height, width), and its depth."""
     share[:] = 0.0
     depth_mm[:] = np.inf
+    cells = lists.cells
+    nearness = cells.view(np.float32)
     for p in range(lists.width * lists.height):
         y, x = p // lists.width, p % lists.width
         through = 1.0
-        for i in range(lists.count[p]):
-            word = lists.word[p, i]
-            index = (word >> np.uint32(1)) & np.uint32(31)
-            opacity = 1.0 if word & np.uint32(1) else lit(word, look.paint[index])[3]
-            share[index, y, x] += through * opacity
-            depth_mm[index, y, x] = min(depth_mm[index, y, x], 1.0 / lists.near[p, i])
+        for i in range(cells[p, 0]):
+            word = cells[p, 6 + i]
+            row = (word >> np.uint32(1)) & np.uint32(31)
+            opacity = 1.0 if word & np.uint32(1) else lit(word, paint, row)[3]
+            share[row, y, x] += through * opacity
+            depth_mm[row, y, x] = min(depth_mm[row, y, x], 1.0 / nearness[p, 1 + i])
             through *= 1.0 - opacity

@@ -181,7 +181,7 @@ def draw_marks(frame: Frame, layout: Layout, shown: tuple[Panel, ...], point_mm:
         lay(frame, title.at(panel.left + layout.px(8), panel.top + layout.px(4)))
         _letters(frame, layout, panel)
         at = (panel.left + layout.px(14), panel.top + panel.height - layout.px(16))
-        draw_scale_bar(frame, layout, panel.px_per_mm, "", at)
+        draw_scale_bar(frame, layout, panel.px_per_mm, at, most=130)
 
 
 def _letters(frame: Frame, layout: Layout, panel: Panel) -> None:

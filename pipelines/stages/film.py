@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
@@ -34,12 +34,14 @@ from pipelines.film.scene import Shape
 from pipelines.film.shapes import shape_of
 from pipelines.film.studio import Studio
 from pipelines.film.timeline import ShotTime, Timeline, cues_in, make_timeline
+from pipelines.surfaces.decimate import decimate
 
 WIDTH, HEIGHT = 1280, 720
 
 MOST_TRIANGLES = 120_000
 """Triangles of the fullest shot, needle not counted."""
 
+_LEAST_TRIANGLES = 3000
 _LOOK = "1"
 """Goes into every shot's key: raise it when the same inputs must look different."""
 
@@ -232,17 +234,14 @@ def _overlay(timeline: Timeline, index: int, props: Props) -> Overlay:
 
 def _with_shapes(props: Props, timeline: Timeline) -> Props:
     """Return the props with every shown surface made ready: together at most `MOST_TRIANGLES` in a shot."""
-    from dataclasses import replace
-
     shown = [{item.structure for item in time.shot.shown} for time in timeline.shots if time.shot.kind == "scene"]
     sizes = {name: len(props.surfaces[name].triangles) for names in shown for name in names}
     fullest = max((sum(sizes[name] for name in names) for names in shown), default=1)
     share = min(1.0, MOST_TRIANGLES / max(fullest, 1))
     shapes: dict[str, Shape] = {}
     for name, count in sizes.items():
-        surface = props.surfaces[name]
-        most = max(int(count * share), 1500)
-        shapes[name] = shape_of(surface.vertices_mm, surface.triangles, most=most)
+        light = decimate(props.surfaces[name], max(int(count * share), _LEAST_TRIANGLES))
+        shapes[name] = shape_of(light.vertices_mm, light.triangles)
     return replace(props, shapes=shapes)
 
 
