@@ -153,8 +153,7 @@ def simple_itk_files(folder: Path) -> tuple[str, ...]:
 
     reader = SimpleITK.ImageSeriesReader
     names = [reader.GetGDCMSeriesFileNames(str(folder), uid) for uid in reader.GetGDCMSeriesIDs(str(folder))]
-    best: tuple[str, ...] = max(names, key=len)
-    return best
+    return max(names, key=len, default=tuple(str(path) for path in sorted(folder.iterdir())[:1]))
 
 
 def monai(truth: SeriesTruth, _out: Path) -> Any:

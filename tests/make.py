@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import config
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.uid import (
@@ -307,17 +308,34 @@ def make_enhanced(slices: list[Dataset], coding: Coding) -> Dataset:
     shared = Dataset()
     shared.PixelMeasuresSequence = _one(PixelSpacing=first.PixelSpacing, SliceThickness=first.SliceThickness)
     shared.PlaneOrientationSequence = _one(ImageOrientationPatient=first.ImageOrientationPatient)
+    item.DimensionIndexSequence = _one(
+        DimensionIndexPointer=tag_for_keyword("InStackPositionNumber"),
+        FunctionalGroupPointer=tag_for_keyword("FrameContentSequence"),
+    )
+    heights = [float(np.dot(each.ImagePositionPatient, _normal(each))) for each in slices]
+    places = np.argsort(np.argsort(heights)) + 1
     item.SharedFunctionalGroupsSequence = DicomSequence([shared])
-    item.PerFrameFunctionalGroupsSequence = DicomSequence([_frame(each, is_ct) for each in slices])
+    frames = [_frame(each, is_ct, int(n)) for each, n in zip(slices, places, strict=True)]
+    item.PerFrameFunctionalGroupsSequence = DicomSequence(frames)
     item.PixelData = b"".join(each.PixelData for each in slices)
     item["PixelData"].VR = "OW"
     return item
 
 
-def _frame(item: Dataset, is_ct: bool) -> Dataset:
+def _normal(item: Dataset) -> FloatArray:
+    orientation = [float(v) for v in item.ImageOrientationPatient]
+    return np.cross(orientation[:3], orientation[3:])
+
+
+def _frame(item: Dataset, is_ct: bool, place: int) -> Dataset:
     frame = Dataset()
     frame.PlanePositionSequence = _one(ImagePositionPatient=item.ImagePositionPatient)
-    frame.FrameContentSequence = _one(FrameAcquisitionNumber=item.AcquisitionNumber, StackID="1")
+    frame.FrameContentSequence = _one(
+        FrameAcquisitionNumber=item.AcquisitionNumber,
+        StackID="1",
+        InStackPositionNumber=place,
+        DimensionIndexValues=[place],
+    )
     frame.PixelValueTransformationSequence = _one(
         RescaleIntercept=item.RescaleIntercept, RescaleSlope=item.RescaleSlope, RescaleType=item.RescaleType
     )

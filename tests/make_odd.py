@@ -341,8 +341,9 @@ def upper(k: int) -> bool:
 
 
 _RNG = np.random.default_rng(3)
-_CHANGED_STEPS = offsets(np.where(np.arange(COUNT - 11) < 18, 2.0, 4.0))
-_UNEVEN_STEPS = offsets(2.0 + 0.6 * np.sin(np.arange(COUNT - 1)))
+_CHANGED_STEPS = offsets(np.where(np.arange(24) < 12, 2.0, 4.0))
+_UNEVEN_STEPS = offsets(2.0 + 0.35 * np.sin(np.arange(COUNT - 1)))
+_ROUGH_STEPS = offsets(2.0 + 0.6 * np.sin(np.arange(COUNT - 1)))
 _NOISY = offsets(2.0 + _RNG.uniform(-0.03, 0.03, COUNT - 1))
 
 ODD_SERIES: Mapping[str, Case] = {
@@ -381,7 +382,8 @@ ODD_SERIES: Mapping[str, Case] = {
     "two slices missing at different places": series("MISSING_SLICES!", edit=without(9, 27)),
     "every other slice missing above the middle": series("UNEVEN_SPACING!", "MISSING_SLICES!", edit=without(*range(21, COUNT, 2))),
     "spacing changes from 2 to 4 mm": series("UNEVEN_SPACING!", "MISSING_SLICES!", placing=Placing(offsets_mm=_CHANGED_STEPS)),
-    "steps vary by 0.6 mm": series("UNEVEN_SPACING", placing=Placing(offsets_mm=_UNEVEN_STEPS)),
+    "steps vary by 1.2 mm": series("UNEVEN_SPACING!", placing=Placing(offsets_mm=_ROUGH_STEPS)),
+    "steps vary by 0.7 mm": series("UNEVEN_SPACING", placing=Placing(offsets_mm=_UNEVEN_STEPS)),
     "slices that wander by 1.5 mm in their plane": series("SHIFTED_SLICES", placing=Placing(), edit=wandering),
     "one slice shifted by 30 mm in its plane": series("SHIFTED_SLICES!", edit=each(moved(mm=(30, 0, 0)), only=lambda k: k == 12)),
     "five copies with the same UID": series("OK", edit=copies(range(10, 15), has_new_uid=False)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,9 @@ _BROKEN = (
     TypeError,
     IndexError,
     NotImplementedError,
+    OverflowError,
+    struct.error,
+    zlib.error,
 )
 """What pydicom raises on a header that is damaged."""
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from medviz.core.errors import GeometryRefused
 from medviz.core.space import Grid
 from medviz.core.volume import Outcome
 from pipelines.geometry.frames import Frame
@@ -21,6 +22,8 @@ from pipelines.geometry.stacks import FEWEST_SLICES, depths_mm, normal_of
 
 FloatArray = NDArray[np.float64]
 LARGEST_VOXELS = 2**31
+_WIDE = 1.5
+"""A step this many times another is no rounding: a slice is missing or the spacing changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class GeometryLimits:
     drift_mm : float
         Distance from a straight stack, within the plane, that counts as rounding.
     uneven_mm : float
-        Largest difference of one step from the usual step that is resampled; half a step at most.
+        Largest difference between two steps that is resampled, when none is 1.5 times another.
     shift_mm : float
         Largest unsteady drift within the plane that is resampled.
     gap_mm : float
@@ -143,24 +146,21 @@ def _steps(depths: FloatArray, limits: GeometryLimits) -> _Steps:
     if off <= min(limits.jitter_mm, 0.25 * slope):
         notes = (f"Places differ from even steps by up to {off:.2f} mm.",) if off > 0.02 else ()
         return _Steps(first, slope, tuple(Blend(k, k, 0.0) for k in range(count)), notes=notes)
-    _refuse_gaps(steps, usual, limits)
-    worst = float(np.abs(steps - usual).max())
-    has_gap = bool(steps.max() > 1.5 * usual)
-    if not has_gap and worst > min(limits.uneven_mm, 0.5 * usual):
-        raise refused("UNEVEN_SPACING", _step_detail(steps))
-    return _even_out(depths, usual, "MISSING_SLICES" if has_gap else "UNEVEN_SPACING", _step_detail(steps))
+    if steps.max() <= _WIDE * steps.min() and np.ptp(steps) <= limits.uneven_mm:
+        return _even_out(depths, usual, "UNEVEN_SPACING", _step_detail(steps))
+    if steps.max() <= limits.gap_mm:
+        return _even_out(depths, usual, "MISSING_SLICES", _step_detail(steps))
+    raise _gap(steps, usual)
 
 
-def _refuse_gaps(steps: FloatArray, usual: float, limits: GeometryLimits) -> None:
-    wide = steps > 1.5 * usual
-    if not wide.any() or steps.max() <= limits.gap_mm:
-        return
-    is_scattered = wide.mean() <= 0.25 and np.abs(steps[~wide] - usual).max() <= 0.25 * usual
+def _gap(steps: FloatArray, usual: float) -> GeometryRefused:
+    """Return the refusal of a stack with gaps: scattered ones are lost slices, others a change of spacing."""
+    wide = steps > _WIDE * usual
+    is_scattered = 0 < wide.mean() <= 0.25 and np.abs(steps[~wide] - usual).max() <= 0.25 * usual
     if not is_scattered:
-        raise refused("UNEVEN_SPACING", _step_detail(steps))
+        return refused("UNEVEN_SPACING", _step_detail(steps))
     lost = int(np.rint(steps[wide] / usual - 1).sum())
-    places = int(wide.sum())
-    raise refused("MISSING_SLICES", f"About {lost} missing at {places} of {len(steps)} steps.")
+    return refused("MISSING_SLICES", f"About {lost} missing at {int(wide.sum())} of {len(steps)} steps.")
 
 
 def _step_detail(steps: FloatArray) -> str:
