@@ -107,6 +107,7 @@ def durable(case_id: str, hand: Hand, settings: Settings) -> Iterator[Workflow]:
     is taken up by us, who hold the lease. The queue is the case's own: no other process empties it.
     """
     _silence()
+    _deafen()
     from dbos import DBOS, DBOSPortableJSONSerializer
     from sqlalchemy.exc import DBAPIError
 
@@ -157,6 +158,12 @@ def _silence() -> None:
     logger.propagate = False
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())
+
+
+def _deafen() -> None:
+    """Take away the variables by which an environment could send DBOS to its makers' cloud or rename us."""
+    for name in [name for name in os.environ if name.startswith(("DBOS_", "OTEL_"))]:
+        del os.environ[name]
 
 
 def _workflow_that_asks(hand: Hand) -> Workflow:

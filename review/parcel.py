@@ -26,6 +26,22 @@ def one_at_a_time(home: Path) -> Iterator[None]:
         yield
 
 
+def refuse_inside(final: Path, cases: Path) -> None:
+    """Refuse a target among the cases themselves: a copy there would change a draft.
+
+    Raises
+    ------
+    NotAllowed
+        If it is there (``TARGET_INSIDE_CASES``).
+    """
+    if final.resolve().is_relative_to(cases.resolve()):
+        raise NotAllowed(
+            "The target lies among the cases.",
+            reason="TARGET_INSIDE_CASES",
+            mend="Release into another folder.",
+        )
+
+
 def refuse_existing(final: Path) -> None:
     """Refuse a target that holds anything.
 

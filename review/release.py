@@ -25,6 +25,7 @@ from review.parcel import (
     copy_checked,
     one_at_a_time,
     refuse_existing,
+    refuse_inside,
     staging,
     told_if_full,
     write_paper,
@@ -80,7 +81,7 @@ def release(
     NotAllowed
         If anything is unsigned, rejected, superseded or void (``NOT_APPROVED``), the signature is not that of
         an enrolled reviewer (``SIGNATURE_INVALID``), a byte changed (``BYTES_CHANGED``), the audit log is
-        broken (``AUDIT_BROKEN``), or the folder exists (``TARGET_EXISTS``).
+        broken (``AUDIT_BROKEN``), or the folder exists (``TARGET_EXISTS``) or lies among the cases.
     StorageFull
         If the target has no room; nothing is left there.
     NotAvailable
@@ -156,6 +157,8 @@ def _allowed(
     try:
         draft = _releasable(case_id, approval, home)
         refuse_existing(final)
+        refuse_inside(final, home / "cases")
+        refuse_inside(final, draft.folder)
     except NotAllowed as refusal:
         known = case_id if _is_known(case_id, home) else ""
         detail: Detail = {"reason": refusal.reason}

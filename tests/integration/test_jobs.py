@@ -196,6 +196,26 @@ def test_a_run_works_where_there_is_no_network_at_all(tmp_path: Path) -> None:
     assert effects(tmp_path) == list(STEPS)
 
 
+def test_an_environment_made_for_the_makers_cloud_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DBOS reads these: its cloud, a Conductor to call, an executor's name that two processes would share."""
+    for name, value in {
+        "DBOS__CLOUD": "true",
+        "DBOS_DOMAIN": "nowhere.invalid",
+        "DBOS__CONDUCTOR_KEY": "key",
+        "DBOS__CONDUCTOR_APP_NAME": "medviz",
+        "DBOS__CONDUCTOR_URL": "ws://nowhere.invalid",
+        "DBOS__VMID": "local",
+        "DBOS__APPVERSION": "other",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert run(tmp_path, "kill=two").returncode == -signal.SIGKILL
+    again = run(tmp_path)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert effects(tmp_path) == list(STEPS)
+
+
 def test_what_the_record_keeps_of_an_error_is_its_code_only(tmp_path: Path) -> None:
     run(tmp_path, "fail=three")
     stored = (tmp_path / "jobs.sqlite").read_bytes()

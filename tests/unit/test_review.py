@@ -533,6 +533,14 @@ def test_a_target_that_cannot_be_written_is_said_and_recorded(home: Path) -> Non
     assert release("C0001", home / "out", approval, home=home, now=later(95)).released_at
 
 
+def test_a_target_inside_the_case_is_refused_and_the_draft_stays_whole(home: Path) -> None:
+    draft, approval = make_approved(home)
+    for target in (draft.folder, home / "cases" / "C0001"):
+        with refused("TARGET_INSIDE_CASES"):
+            release("C0001", target, approval, home=home, now=later(90))
+    assert manifest_of(draft.folder) == draft.manifest
+
+
 def test_what_a_dead_release_left_hidden_is_swept_away(home: Path) -> None:
     _, approval = make_approved(home)
     leftover = home / "out" / ".C0001.0011223344556677.partial"
