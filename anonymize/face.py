@@ -183,14 +183,15 @@ def _largest_plane(mask: Mask) -> Mask:
 
 def _smooth_surface(skin_mm: Floats, region: Mask, up_mm: float, left_mm: float) -> Floats:
     """Return a quadratic surface behind all of the skin of the region, by at least `LEAST_DEPTH_MM`."""
-    rows, columns = np.indices(skin_mm.shape).astype(np.float64)
-    up, left = rows * up_mm, columns * left_mm
+    places: Floats = np.indices(skin_mm.shape).astype(np.float64)
+    up: Floats = places[0] * up_mm
+    left: Floats = places[1] * left_mm
     up, left = (up - up[region].mean()) / 50, (left - left[region].mean()) / 50
     terms = np.stack([np.ones_like(up), up, left, up * left, up**2, left**2], axis=-1)
     weights, *_ = np.linalg.lstsq(terms[region], skin_mm[region], rcond=None)
     surface: Floats = np.einsum("ijk,k->ij", terms, weights)
-    gaps: Floats = skin_mm[region] - surface[region]
-    return surface + float(np.percentile(gaps, 98)) + LEAST_DEPTH_MM
+    behind_mm = float(np.percentile((skin_mm - surface)[region], 98))
+    return surface + behind_mm + LEAST_DEPTH_MM
 
 
 def _taper(region: Mask, spacing_mm: tuple[float, float]) -> Floats:

@@ -17,8 +17,11 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
     SecondaryCaptureImageStorage,
 )
+
+from anonymize.denylist import words_of
 
 ROOT = "1.2.826.0.1.3680043.9.9999"
 NAME, PATIENT_ID = "Rumpelstein^Gundula^Ottilie", "PLX-480-1177"
@@ -101,6 +104,28 @@ def write_study(folder: Path, *, slices: int = 3, syntax: str = ExplicitVRLittle
     for index in range(slices):
         write(ct_slice(index, syntax=syntax), folder / "series" / f"Rumpelstein_{index:03d}.dcm")
     return folder
+
+
+def write_disc(folder: Path, *, slices: int) -> None:
+    """Write a CT series with a DICOMDIR (PS3.10 8.6), one record a slice."""
+    directory, records = Dataset(), []
+    for index in range(slices):
+        write(ct_slice(index), folder / "PT000000" / f"IM{index:06d}")
+        record = Dataset()
+        record.DirectoryRecordType = "IMAGE"
+        record.ReferencedFileID = ["PT000000", f"IM{index:06d}"]
+        records.append(record)
+    directory.file_meta = meta(MediaStorageDirectoryStorage, f"{ROOT}.8")
+    directory.DirectoryRecordSequence = Items(records)
+    write(directory, folder / "DICOMDIR")
+
+
+class CarefulReader:
+    """Suspects every word that starts with a capital inside a sentence: a stand-in for name recognition."""
+
+    def suspects(self, text: str) -> frozenset[str]:
+        """Return the capitalised words, folded."""
+        return frozenset(word for part in text.split()[1:] if part[0].isupper() for word in words_of(part))
 
 
 def screenshot(pixels: NDArray[np.uint8], *, index: int = 0) -> Dataset:

@@ -38,7 +38,9 @@ def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(source: Path, folder: Path, *, profile: str = "surgical-planning") -> DeidentifiedStudy:
     raw = admit(source, folder / "raw")
-    return deidentify(raw, folder / "out", profile=load_profile(profile), keys=KEYS)
+    return deidentify(
+        raw, folder / "out", profile=load_profile(profile), keys=KEYS, prose=make_raw.CarefulReader()
+    )
 
 
 def spellings(token: str) -> Iterator[bytes]:
