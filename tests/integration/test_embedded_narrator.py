@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -52,15 +51,12 @@ def test_no_digit_comes_out_but_the_fact_s_own(writer: EmbeddedWriter) -> None:
 
 
 def test_the_model_listens_on_no_port_and_its_socket_has_no_name(writer: EmbeddedWriter) -> None:
-    own = {os.readlink(entry) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()}
+    own = {str(entry.readlink()) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()}
     for table in ("tcp", "tcp6", "udp", "udp6"):
         rows = Path(f"/proc/self/net/{table}").read_text().splitlines()[1:]
         assert not {f"socket:[{row.split()[9]}]" for row in rows} & own
-    paths = [
-        line.split()[-1]
-        for line in Path("/proc/self/net/unix").read_text().splitlines()
-        if "narrator.sock" in line
-    ]
+    rows = Path("/proc/self/net/unix").read_text().splitlines()
+    paths = [row.split()[-1] for row in rows if "narrator.sock" in row]
     assert not any(Path(path).exists() for path in paths)
 
 

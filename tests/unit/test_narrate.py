@@ -1,4 +1,4 @@
-"""Narration: whatever a narrator writes, only what passed the checks is told, and it is marked by its source."""
+"""Narration: whatever a narrator writes, only what passed the checks is told, marked by its source."""
 
 from __future__ import annotations
 
