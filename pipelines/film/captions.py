@@ -28,10 +28,7 @@ def cues_of(text: str, start_s: float, end_s: float, sentence_index: int) -> lis
     """Return the captions of one sentence; a long one is shown in parts, as long as its letters take."""
     lines = textwrap.wrap(text, LINE_SIGNS, break_long_words=True)
     count = -(-len(lines) // _LINES)
-    if len(lines) == 1 or count == 0:
-        parts = [tuple(lines)] if lines else []
-    else:
-        parts = _balanced(text, count)
+    parts = _balanced(text, count) if len(lines) > 1 else [tuple(lines)] if lines else []
     signs = [sum(len(line) for line in part) for part in parts]
     cues, at = [], start_s
     for part, length in zip(parts, signs, strict=True):

@@ -17,4 +17,3 @@ F = TypeVar("F", bound=Callable[..., Any])
 def compiled(function: F) -> F:
     """Return `function` compiled to machine code on its first call; later runs read the compiled code."""
     return cast("F", numba.njit(cache=True, nogil=True)(function))
-

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
-import av.error
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,7 +35,11 @@ def _to_yuv(rgb: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
             cb, cr = 0.0, 0.0
             for j in range(2):
                 for i in range(2):
-                    r, g, b = float(rgb[y + j, x + i, 0]), float(rgb[y + j, x + i, 1]), float(rgb[y + j, x + i, 2])
+                    r, g, b = (
+                        float(rgb[y + j, x + i, 0]),
+                        float(rgb[y + j, x + i, 1]),
+                        float(rgb[y + j, x + i, 2]),
+                    )
                     luma = 0.2126 * r + 0.7152 * g + 0.0722 * b
                     out[y + j, x + i] = int(16.5 + luma * 219.0 / 255.0)
                     cb += (b - luma) / 1.8556
@@ -54,7 +57,7 @@ def planes_of(rgb: NDArray[np.uint8]) -> Planes:
     return out
 
 
-@contextmanager
+@contextlib.contextmanager
 def disk_watched() -> Iterator[None]:
     """Turn a full disk into `StorageFull`, and a missing encoder into `RenderingMissing`."""
     try:
@@ -66,7 +69,7 @@ def disk_watched() -> Iterator[None]:
                 mend="Free some space and run the same command again.",
             ) from None
         raise
-    except av.error.UnknownCodecError:
+    except av.codec.codec.UnknownCodecError:
         raise RenderingMissing(
             "This machine's video library has no H.264 encoder.",
             mend="Install the PyAV wheel: pip install --force-reinstall av",
@@ -116,10 +119,8 @@ class ShotWriter:
 
     def abandon(self) -> None:
         """Drop the half-made file."""
-        try:
+        with contextlib.suppress(OSError):  # a full disk: the file goes anyway
             self._container.close()
-        except OSError:
-            pass  # a full disk: the file goes anyway
         self._temporary.unlink(missing_ok=True)
 
 
@@ -132,7 +133,7 @@ def _video_options(frames_per_second: int) -> dict[str, str]:
         "profile": "high",
         "threads": "1",
         "flags": "+bitexact+cgop+global_header",
-        "x264-params": f"keyint={gop}:min-keyint={gop}:scenecut=0:bframes=0:open-gop=0:aq-mode=1:aq-strength=1.0:"
+        "x264-params": f"keyint={gop}:min-keyint={gop}:scenecut=0:bframes=0:open-gop=0:aq-mode=1:"
         "colorprim=bt709:transfer=bt709:colormatrix=bt709:fullrange=off",
     }
 

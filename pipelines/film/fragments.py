@@ -16,7 +16,7 @@ costs more than the work itself.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,9 @@ Corners = NDArray[np.float32]
 Cells = NDArray[np.uint32]
 Cut = tuple[float, float, float, float, float, float, float, float, float, float]
 """A hole in eye coordinates: start (3), direction (3), radius squared, from, to, focal length in px."""
+
+Real = Any
+"""A float32 or float: inside compiled code the checker cannot tell them apart."""
 
 Kind = tuple[int, bool, bool]
 """What all fragments of one drawable share: its index, whether it hides what is behind, whether it is cut."""
@@ -90,7 +93,7 @@ def project_points(
 
 
 @compiled
-def pack(nx: float, ny: float, nz: float, openness: float, index: int, hides: bool) -> np.uint32:
+def pack(nx: Real, ny: Real, nz: Real, openness: Real, index: int, hides: bool) -> np.uint32:
     """Return the word of a fragment: its unit normal towards the eye, openness and drawable."""
     nz = max(nz, np.float32(0.0))
     length = max((nx * nx + ny * ny + nz * nz) ** np.float32(0.5), np.float32(1e-6))
@@ -101,7 +104,7 @@ def pack(nx: float, ny: float, nz: float, openness: float, index: int, hides: bo
 
 
 @compiled
-def is_in_cut(x_px: float, y_px: float, near: float, cut: Cut) -> bool:
+def is_in_cut(x_px: Real, y_px: Real, near: Real, cut: Cut) -> bool:
     """Return whether a fragment lies in the hole; x and y are pixels from the picture's centre."""
     ahead = 1.0 / near
     dx = x_px / cut[9] * ahead - cut[0]
@@ -117,7 +120,11 @@ def is_in_cut(x_px: float, y_px: float, near: float, cut: Cut) -> bool:
 def is_hidden(cells: Cells, at: int, near: np.uint32, index: int) -> bool:
     """Return whether a fragment lies behind an opaque one, or behind another of its own drawable."""
     n = int(cells[at, 0])
-    if n > 0 and cells[at, _NEAR + n - 1] >= near and (n == LAYERS or cells[at, _WORD + n - 1] & np.uint32(1)):
+    if (
+        n > 0
+        and cells[at, _NEAR + n - 1] >= near
+        and (n == LAYERS or cells[at, _WORD + n - 1] & np.uint32(1))
+    ):
         return True
     for i in range(n):
         if cells[at, _NEAR + i] < near:
@@ -199,7 +206,11 @@ def draw_one(
     step_a = (np.int64(by - cy), np.int64(cx - bx))
     step_b = (np.int64(cy - ay), np.int64(ax - cx))
     area = np.int64(bx - ax) * np.int64(cy - ay) - np.int64(by - ay) * np.int64(cx - ax)
-    bias_a, bias_b, bias_c = edge_bias(cx - bx, cy - by), edge_bias(ax - cx, ay - cy), edge_bias(bx - ax, by - ay)
+    bias_a, bias_b, bias_c = (
+        edge_bias(cx - bx, cy - by),
+        edge_bias(ax - cx, ay - cy),
+        edge_bias(bx - ax, by - ay),
+    )
     samples, share = offsets.shape[0], np.float32(1.0) / np.float32(area)
     for y in range(box[2], box[3] + 1):
         for x in range(box[0], box[1] + 1):
@@ -220,8 +231,8 @@ def draw_one(
 @compiled
 def add_fragment(
     abc: tuple[int, int, int],
-    u: float,
-    v: float,
+    u: Real,
+    v: Real,
     away_px: tuple[float, float],
     seen: Corners,
     cells: Cells,
@@ -229,7 +240,7 @@ def add_fragment(
     kind: Kind,
     cut: Cut,
 ) -> None:
-    """Add one fragment to list `at`, unless it is hidden or in the hole; `u` and `v` weigh corners a and b."""
+    """Add one fragment to list `at`, unless it is hidden or cut away; `u` and `v` weigh corners a and b."""
     a, b, c = abc
     w = np.float32(1.0) - u - v
     near = np.float32(u * seen[a, 0] + v * seen[b, 0] + w * seen[c, 0])

@@ -152,7 +152,12 @@ def draw_cube(frame: Frame, layout: Layout, view: View, centre: tuple[int, int])
 
 
 def _face(
-    letter: str, axes: FloatArray, normal: FloatArray, up: tuple[int, int, int], half: int, centre: tuple[int, int]
+    letter: str,
+    axes: FloatArray,
+    normal: FloatArray,
+    up: tuple[int, int, int],
+    half: int,
+    centre: tuple[int, int],
 ) -> Sticker:
     """Return one side of the cube as a sticker.
 
@@ -183,7 +188,9 @@ def _texture(letter: str, size: int) -> Image.Image:
     draw = ImageDraw.Draw(image)
     draw.rounded_rectangle((1, 1, size - 2, size - 2), size // 10, fill=(120, 131, 148, 255))
     inner = max(size // 22, 1)
-    draw.rounded_rectangle((inner, inner, size - 1 - inner, size - 1 - inner), size // 12, fill=(58, 67, 82, 255))
+    draw.rounded_rectangle(
+        (inner, inner, size - 1 - inner, size - 1 - inner), size // 12, fill=(58, 67, 82, 255)
+    )
     font = lettering._font(round(size * 0.66))
     colour = (255, 214, 130, 255) if letter in "LR" else (244, 247, 250, 255)
     draw.text((size / 2, size / 2), letter, font=font, fill=colour, anchor="mm", stroke_width=size / 60)

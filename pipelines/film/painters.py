@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import textwrap
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,7 +25,7 @@ from pipelines.film.props import Props
 from pipelines.film.rasteriser import Rasteriser, background_frame
 from pipelines.film.theatre import NEEDLE, Moment, Theatre, moment_at
 from pipelines.film.timeline import END_ID, ShotTime
-from pipelines.film.view import View, eased, view_of
+from pipelines.film.view import FloatArray, View, eased, view_of
 
 _FADE_S = 0.32
 _LOOKS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -46,7 +48,11 @@ class Painter(Protocol):
 
 def painter_of(time: ShotTime, props: Props, frames_per_second: int) -> Painter:
     """Return the painter of a shot."""
-    kinds = {"scene": ScenePainter, "slices": SlicesPainter, "card": CardPainter}
+    kinds: dict[str, Callable[[ShotTime, Props, int], Painter]] = {
+        "scene": ScenePainter,
+        "slices": SlicesPainter,
+        "card": CardPainter,
+    }
     return kinds[time.shot.kind](time, props, frames_per_second)
 
 
@@ -108,7 +114,8 @@ class ScenePainter:
     def _place_labels(self) -> list[Label]:
         layout, frames = self._props.layout, self._time.frames
         small = Rasteriser(320, round(320 * layout.height / layout.width))
-        points, edges = {}, []
+        points: dict[str, FloatArray] = {}
+        edges = []
         for index, part in enumerate(_LOOKS):
             scene = self._theatre.scene(self.moment(round(part * (frames - 1))))
             seen = labels.anchors(scene, small)
@@ -116,7 +123,9 @@ class ScenePainter:
                 self._seen.setdefault(name, [0.0] * len(_LOOKS))[index] = 1.0
             points = seen | points if part > 0.5 else points | seen
             edges.append(labels.extent(scene, small, layout))
-        texts = {item.structure: self._title(item.structure) for item in self._theatre.shown if item.is_labelled}
+        texts = {
+            item.structure: self._title(item.structure) for item in self._theatre.shown if item.is_labelled
+        }
         if self.moment(0).depth_mm is not None:
             texts[NEEDLE] = "needle tip, depth 000 mm"
             middle = self.moment(round(0.6 * (frames - 1))).depth_mm or 0.0
@@ -145,7 +154,9 @@ class ScenePainter:
     def _draw_way(self, picture: Frame, view: View, depth_mm: float) -> None:
         """Draw the needle faintly where it is hidden, the way still ahead of its tip, and the target."""
         layout, way = self._props.layout, self._props.operation.trajectory
-        (x0, y0, _), (x1, y1, _) = view.project(np.array([way.entry_mm, self._theatre.tip_mm(max(depth_mm, 0.0))]))
+        (x0, y0, _), (x1, y1, _) = view.project(
+            np.array([way.entry_mm, self._theatre.tip_mm(max(depth_mm, 0.0))])
+        )
         lettering.line(picture, (x0, y0), (x1, y1), width=layout.px(3), colour=_STEEL_INK, opacity=0.35)
         length_mm = float(np.linalg.norm(np.subtract(way.target_mm, way.entry_mm)))
         first = max(depth_mm, 0.0)
@@ -153,7 +164,9 @@ class ScenePainter:
         for start in at:
             ends = [self._theatre.tip_mm(start), self._theatre.tip_mm(min(start + 2.6, length_mm))]
             (x0, y0, _), (x1, y1, _) = view.project(np.array(ends))
-            lettering.line(picture, (x0, y0), (x1, y1), width=layout.px(2.4), colour=lettering.AMBER, opacity=0.8)
+            lettering.line(
+                picture, (x0, y0), (x1, y1), width=layout.px(2.4), colour=lettering.AMBER, opacity=0.8
+            )
         x, y, _ = view.project(np.array([way.target_mm]))[0]
         for size, colour in ((11, lettering.DARK), (8, lettering.AMBER)):
             lettering.line(picture, (x, y), (x, y), width=layout.px(size), colour=colour, opacity=0.9)
@@ -163,7 +176,12 @@ class ScenePainter:
         px_per_mm = view.px_per_mm(self._props.operation.trajectory.target_mm)
         at = (layout.margin, layout.band_top - layout.px(24))
         draw_scale_bar(picture, layout, px_per_mm, at, place="at target depth")
-        draw_cube(picture, layout, view, (layout.width - layout.margin - layout.px(52), layout.band_top - layout.px(76)))
+        draw_cube(
+            picture,
+            layout,
+            view,
+            (layout.width - layout.margin - layout.px(52), layout.band_top - layout.px(76)),
+        )
 
 
 class SlicesPainter:
@@ -198,10 +216,12 @@ class SlicesPainter:
     def _draw_still(self) -> Frame:
         layout, props = self._props.layout, self._props
         picture = background_frame(layout.width, layout.height).copy()
-        names = [item.structure for item in self._time.shot.shown if item.structure in props.segmentation.names()]
+        names = [
+            item.structure for item in self._time.shot.shown if item.structure in props.segmentation.names()
+        ]
         outlined = {name: _ink(STRUCTURES[name].colour) for name in names}
         window = slices.Window() if props.volume.unit == "HU" else slices.whole_window(props.volume)
-        slices.draw_planes(picture, layout, self._panels, props.volume, props.segmentation, outlined, window)
+        slices.draw_planes(picture, self._panels, props.volume, props.segmentation, outlined, window)
         return picture
 
 
@@ -231,7 +251,8 @@ class CardPainter:
         props = self._props
         notes = [f"Case {props.case_id}", "Draft: awaiting a clinician's signature."]
         if self._time.shot.id == END_ID or self._time.first_frame > 0:
-            notes.append(f"Fact ledger {ledger_digest(props.ledger)[:16]}   Plan {props.operation.document.sha256[:16]}")
+            digests = ledger_digest(props.ledger)[:16], props.operation.document.sha256[:16]
+            notes.append("Fact ledger {}   Plan {}".format(*digests))
         voice = props.speech.voice
         notes.append(f"Narration {props.narration.model.name}, voice {voice.name} {voice.version}".strip())
         return notes
@@ -239,9 +260,6 @@ class CardPainter:
 
 def ledger_digest(ledger: object) -> str:
     """Return the SHA-256 of the fact ledger's canonical JSON."""
-    import hashlib
-    import json
-
     return hashlib.sha256(json.dumps(to_plain(ledger), sort_keys=True).encode()).hexdigest()
 
 
@@ -264,7 +282,9 @@ class Overlay:
         seconds = (self.time.first_frame + frame + 0.5) / self.frames_per_second
         cue = next((i for i, c in enumerate(self.cues) if c.start_s <= seconds < c.end_s), -1)
         told = [i for i, s in enumerate(self.time.spoken) if s.start_s <= seconds]
-        has_captions = self.props.captions_burnt_in and self.time.shot.kind != "card"  # a card shows its words
+        has_captions = (
+            self.props.captions_burnt_in and self.time.shot.kind != "card"
+        )  # a card shows its words
         return (cue if has_captions else -1), (told[-1] if told else -1)
 
     def draw(self, picture: Frame, words: tuple[int, int]) -> None:
@@ -281,7 +301,7 @@ class Overlay:
 
 
 def fact_stickers(props: Props, fact_ids: tuple[str, ...]) -> list[Sticker]:
-    """Return the panel with the first facts of a sentence, straight from the ledger: name, value, how known."""
+    """Return the panel with the first fact of a sentence, from the ledger: name, value, how known."""
     layout = props.layout
     stickers, y = [], float(layout.heading_bottom + layout.px(10))
     for fact in [props.ledger[fact_id] for fact_id in fact_ids][:1]:
@@ -303,4 +323,3 @@ def _how_known(fact: Fact) -> str:
         return str(fact.grade)
     low, high = (f"{value:.{fact.decimals}f}" for value in fact.interval)
     return f"{fact.grade}, {low} to {high} {fact.unit}"
-

@@ -89,9 +89,7 @@ class Rasteriser:
         shading.shares_of(self._lists, _look(scene, view, self.background).paint, share, depth_mm)
         return Shares(share, depth_mm)
 
-    def _fill(
-        self, lists: Lists, scene: Scene, order: list[int], seen: dict[int, Seen], cut: Cut
-    ) -> None:
+    def _fill(self, lists: Lists, scene: Scene, order: list[int], seen: dict[int, Seen], cut: Cut) -> None:
         lists.cells[:, 0] = 0
         for index in order:
             drawable = scene.drawables[index]
@@ -168,7 +166,7 @@ def background(width: int, height: int) -> NDArray[np.float32]:
     radius2 = (x[None, :] * 1.55) ** 2 + (y[:, None] * 1.35) ** 2
     pool = np.exp(-radius2 / 0.30)
     dark, light = np.array([0.0060, 0.0075, 0.0105]), np.array([0.040, 0.049, 0.064])
-    result = (dark + (light - dark) * pool[:, :, None]).astype(np.float32)
+    result: NDArray[np.float32] = (dark + (light - dark) * pool[:, :, None]).astype(np.float32)
     result.setflags(write=False)
     return result
 
@@ -194,10 +192,8 @@ def _spread(glow: NDArray[np.float32]) -> NDArray[np.float32]:
         return glow
     near = ndimage.gaussian_filter(glow, 1.5, mode="nearest")
     far = ndimage.gaussian_filter(glow, 5.0, mode="nearest")
-    result: NDArray[np.float32] = 0.10 * near + 0.22 * far
+    result: NDArray[np.float32] = 0.20 * near + 0.38 * far
     return result
-
-
 
 
 @functools.lru_cache(maxsize=8)

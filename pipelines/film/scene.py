@@ -18,7 +18,7 @@ OPAQUE = 0.985
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """How a surface takes light: strength and sharpness of the highlight, softness of the shade, rim light."""
+    """How a surface takes light: strength and sharpness of the highlight, softness of the shade, rim."""
 
     highlight: float = 0.22
     sharpness: float = 32.0

@@ -61,14 +61,16 @@ def lit(word: np.uint32, paint: NDArray[np.float32], row: int) -> Light:
     edge = 1.0 - nz
     rim = paint[row, 7] * edge * edge * edge * max(0.35 + 0.65 * ny + 0.25 * nx, 0.0)
     shade = 0.30 + 0.70 * openness
-    ambient = (0.15 + 0.07 * ny) * shade * shade
+    ambient = (0.17 + 0.08 * ny) * shade * shade
     outline = 1.0 - 0.50 * edge * edge * edge
-    k, f = 0.92 * key * key * shade, 0.20 * fill * shade
+    k, f = 1.0 * key * key * shade, 0.22 * fill * shade
     red = paint[row, 0] * (k * 1.04 + f * 0.80 + ambient * 0.95) * outline + shine * shade + rim * 0.85
     green = paint[row, 1] * (k + f * 0.92 + ambient) * outline + shine * shade * 0.98 + rim * 0.95
-    blue = paint[row, 2] * (k * 0.94 + f * 1.15 + ambient * 1.12) * outline + shine * shade * 0.94 + rim * 1.10
+    blue = (
+        paint[row, 2] * (k * 0.94 + f * 1.15 + ambient * 1.12) * outline + shine * shade * 0.94 + rim * 1.10
+    )
     opacity = paint[row, 3]
-    thin = opacity * (0.50 + 0.50 * opacity)
+    thin = opacity * (0.36 + 0.64 * opacity)
     thick = 1.0 - (1.0 - opacity) ** 3
     clear = 1.0 - 0.50 * (1.0 - opacity) * nz  # glass that faces the eye adds little light of its own
     return red * clear, green * clear, blue * clear, thin + (thick - thin) * edge * edge, paint[row, 8]
@@ -115,8 +117,8 @@ def blend(
         blue += share * ((light[2] * (1.0 - 0.85 * warm) + warm * 0.008) * clear + behind[2] * haze)
         if warm > 0.0:  # a warning shines through what covers it
             beam = through**0.4 * warm
-            red += 0.34 * beam
-            green += 0.065 * beam
+            red += 0.40 * beam
+            green += 0.10 * beam
             glow += beam
         through -= share
         if through < 0.004:
@@ -154,9 +156,17 @@ def resolve(
                 red, green, blue = 0.0, 0.0, 0.0
                 for s in range(samples):
                     light = blend(fine_cells, fine_nearness, slot * samples + s, away, paint, lens, behind)
-                    red, green, blue = red + min(light[0], 1.6), green + min(light[1], 1.6), blue + min(light[2], 1.6)
+                    red, green, blue = (
+                        red + min(light[0], 1.6),
+                        green + min(light[1], 1.6),
+                        blue + min(light[2], 1.6),
+                    )
                     warm += light[4] / samples
-                linear[y, x, 0], linear[y, x, 1], linear[y, x, 2] = red / samples, green / samples, blue / samples
+                linear[y, x, 0], linear[y, x, 1], linear[y, x, 2] = (
+                    red / samples,
+                    green / samples,
+                    blue / samples,
+                )
             if warm > 0.0:
                 glow[y // GLOW_GRAIN, x // GLOW_GRAIN] += warm / (GLOW_GRAIN * GLOW_GRAIN)
 
@@ -214,7 +224,7 @@ def nearest_of(lists: Lists, nearest: NDArray[np.int16], depth_mm: NDArray[np.fl
 def shares_of(
     lists: Lists, paint: NDArray[np.float32], share: NDArray[np.float32], depth_mm: NDArray[np.float32]
 ) -> None:
-    """Fill how much of each pixel's light comes from each drawable, shape (n, height, width), and its depth."""
+    """Fill how much of a pixel's light comes from each drawable, shape (n, height, width), and its depth."""
     share[:] = 0.0
     depth_mm[:] = np.inf
     cells = lists.cells

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -96,10 +97,13 @@ def _openness(points: FloatArray, normals: FloatArray, neighbours: sparse.csr_ma
         sunk_mm = np.einsum("ij,ij->i", smooth - points, normals)
         spread = max(float(np.percentile(np.abs(sunk_mm), 92)), 0.05)
         openness -= weight * np.clip(sunk_mm / spread, -0.9, 1.3)
-    return np.clip(0.5 * openness + 0.5 * (neighbours @ openness), 0.0, 1.0)
+    result: FloatArray = np.clip(0.5 * openness + 0.5 * (neighbours @ openness), 0.0, 1.0)
+    return result
 
 
-def needle_shape(entry_mm: Point, target_mm: Point, *, depth_mm: float, radius_mm: float, shaft_mm: float) -> Shape:
+def needle_shape(
+    entry_mm: Point, target_mm: Point, *, depth_mm: float, radius_mm: float, shaft_mm: float
+) -> Shape:
     """Return a needle along the way from entry to target, its tip `depth_mm` below the entry.
 
     Parameters
@@ -136,19 +140,26 @@ def around(direction: FloatArray, sides: int) -> FloatArray:
     return result
 
 
-def turned(tip_mm: FloatArray, direction: FloatArray, profile: list[tuple[float, float]], sides: int = 28) -> Shape:
+def turned(
+    tip_mm: FloatArray, direction: FloatArray, profile: list[tuple[float, float]], sides: int = 28
+) -> Shape:
     """Return a turned solid: (position along the axis, radius) pairs in mm from the tip backwards.
 
     Each ring is drawn twice, so that edges stay sharp.
     """
     ring = around(direction, sides)
-    points, normals, faces = [], [], []
-    for (along, radius), (next_along, next_radius) in zip(profile, profile[1:], strict=False):
-        base = sum(len(block) for block in points)
+    points: list[FloatArray] = []
+    normals: list[FloatArray] = []
+    faces: list[NDArray[np.int64]] = []
+    for (along, radius), (next_along, next_radius) in itertools.pairwise(profile):
+        base = sides * len(points)
         slope = np.array([along - next_along, next_radius - radius])
         normal = ring * slope[0] + direction * slope[1]
         normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
-        points += [tip_mm + direction * along + ring * radius, tip_mm + direction * next_along + ring * next_radius]
+        points += [
+            tip_mm + direction * along + ring * radius,
+            tip_mm + direction * next_along + ring * next_radius,
+        ]
         normals += [normal, normal]
         i = np.arange(sides)
         j = (i + 1) % sides

@@ -121,7 +121,6 @@ def body_box(segmentation: Segmentation, *, border_mm: float = 6.0) -> tuple[Flo
 
 def draw_planes(
     frame: Frame,
-    layout: Layout,
     shown: tuple[Panel, ...],
     volume: Volume,
     segmentation: Segmentation,
@@ -140,9 +139,12 @@ def draw_planes(
 def grey(volume: Volume, panel: Panel, window: Window) -> NDArray[np.uint8]:
     """Return the plane's levels as 0 to 255 in a window; outside the volume is black."""
     at = volume.grid.indices(panel.points_mm()).T
-    levels = ndimage.map_coordinates(volume.voxels, at, output=np.float32, order=1, cval=-3000.0, prefilter=False)
+    levels = ndimage.map_coordinates(
+        volume.voxels, at, output=np.float32, order=1, cval=-3000.0, prefilter=False
+    )
     share = (levels - (window.level_hu - window.width_hu / 2)) / window.width_hu
-    return np.round(np.clip(share, 0, 1) * 235).astype(np.uint8).reshape(panel.height, panel.width)
+    result: NDArray[np.uint8] = np.round(np.clip(share, 0, 1) * 235).astype(np.uint8)
+    return result.reshape(panel.height, panel.width)
 
 
 def _labels_in(segmentation: Segmentation, panel: Panel) -> NDArray[np.uint8]:
@@ -200,14 +202,18 @@ def _letters(frame: Frame, layout: Layout, panel: Panel) -> None:
 def _crosshair(frame: Frame, layout: Layout, panel: Panel, point_mm: Point) -> None:
     x, y = panel.at(point_mm)
     gap, right, bottom = layout.px(16), panel.left + panel.width, panel.top + panel.height
-    arms = (((panel.left, y), (x - gap, y)), ((x + gap, y), (right, y)))
-    arms += (((x, panel.top), (x, y - gap)), ((x, y + gap), (x, bottom)))
-    for start, end in arms:
+    across = (((panel.left, y), (x - gap, y)), ((x + gap, y), (right, y)))
+    down = (((x, panel.top), (x, y - gap)), ((x, y + gap), (x, bottom)))
+    for start, end in (*across, *down):
         line(frame, start, end, width=layout.px(1), colour=GREY, opacity=0.55)
 
 
 def draw_needle(
-    frame: Frame, layout: Layout, shown: tuple[Panel, ...], way: tuple[FloatArray, FloatArray], tip_mm: FloatArray | None
+    frame: Frame,
+    layout: Layout,
+    shown: tuple[Panel, ...],
+    way: tuple[FloatArray, FloatArray],
+    tip_mm: FloatArray | None,
 ) -> None:
     """Draw the planned way (dashes) and the needle as far as it has come, moved straight onto each plane."""
     for panel in shown:

@@ -13,10 +13,6 @@ from pipelines.film.timeline import Timeline
 
 Samples = NDArray[np.float32]
 
-_SPEECH_RMS = 0.10
-"""Level of the voice, about -20 dB below full scale: what broadcasters use for speech."""
-
-_PEAK = 0.89
 _EDGE_S = 0.008
 
 
@@ -51,12 +47,15 @@ def _unreadable() -> BadInput:
 def read_sentences(folder: Path, count: int) -> tuple[list[Samples], int]:
     """Return the samples of sentences 0 to `count` - 1 and their one sample rate (Hz).
 
+    The files are `folder`/000.wav and on, or `folder`/speech/000.wav and on, as the speech step leaves them.
+
     Raises
     ------
     BadInput
         If a file is missing, is not 16-bit PCM, or has another rate than the first.
     """
-    sounds = [read_sentence(folder / f"{index:03d}.wav") for index in range(count)]
+    inner = folder / "speech" if (folder / "speech").is_dir() else folder
+    sounds = [read_sentence(inner / f"{index:03d}.wav") for index in range(count)]
     rates = {rate for _, rate in sounds}
     if len(rates) > 1:
         raise BadInput("The sentences' sound files differ in sample rate.", reason="SPEECH_UNREADABLE")
@@ -64,15 +63,15 @@ def read_sentences(folder: Path, count: int) -> tuple[list[Samples], int]:
 
 
 def track(timeline: Timeline, sounds: list[Samples], rate_hz: int) -> NDArray[np.int16]:
-    """Return the film's sound, mono int16, exactly as long as its frames, at an even level."""
+    """Return the film's sound, mono int16, exactly as long as its frames. The voice has its level already."""
     samples = np.zeros(round(timeline.length_s * rate_hz), dtype=np.float32)
     for shot in timeline.shots:
         for spoken in shot.spoken:
             sound = _soft_edges(sounds[spoken.sentence_index], rate_hz)
-            start = round(spoken.sound_s * rate_hz)
+            start = round(spoken.start_s * rate_hz)
             end = min(start + len(sound), len(samples))
             samples[start:end] += sound[: end - start]
-    return np.round(_levelled(samples) * 32767.0).astype(np.int16)
+    return np.round(np.clip(samples, -1.0, 1.0) * 32767.0).astype(np.int16)
 
 
 def _soft_edges(sound: Samples, rate_hz: int) -> Samples:
@@ -82,13 +81,3 @@ def _soft_edges(sound: Samples, rate_hz: int) -> Samples:
     result[:n] *= ramp
     result[len(result) - n :] *= ramp[::-1]
     return result
-
-
-def _levelled(samples: Samples) -> Samples:
-    """Return the track with its voice at the speech level and no peak above full scale."""
-    voiced = samples[np.abs(samples) > 0.01]
-    if not len(voiced):
-        return samples
-    gain = _SPEECH_RMS / float(np.sqrt(np.mean(voiced.astype(np.float64) ** 2)))
-    gain = min(gain, _PEAK / float(np.abs(samples).max()))
-    return (samples * np.float32(gain)).astype(np.float32)

@@ -51,9 +51,7 @@ class Studio:
     def __exit__(self, *exc: object) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def shoot(
-        self, painter: Painter, overlay: Overlay, path: Path, told: Callable[[int], None]
-    ) -> None:
+    def shoot(self, painter: Painter, overlay: Overlay, path: Path, told: Callable[[int], None]) -> None:
         """Render and encode a shot into `path`; `told` is called with the frames done and may stop it.
 
         Raises

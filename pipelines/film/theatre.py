@@ -121,16 +121,22 @@ class Theatre:
     def _needle(self, depth_mm: float) -> Drawable:
         radius_mm = self._operation.needle_radius_mm
         shape = needle_shape(
-            self._entry, self._target, depth_mm=depth_mm, radius_mm=radius_mm, shaft_mm=_SHAFT_MM + max(depth_mm, 0)
+            self._entry,
+            self._target,
+            depth_mm=depth_mm,
+            radius_mm=radius_mm,
+            shaft_mm=_SHAFT_MM + max(depth_mm, 0),
         )
         return Drawable(NEEDLE, shape, _STEEL, material=_MATERIALS[NEEDLE])
 
     def _cut_layers(self) -> list[tuple[str, Shape, float]]:
-        """Return the surfaces that the hole goes through, outermost first: name, part near the way, end (mm)."""
+        """Return what the hole goes through, outermost first: name, part near the way, end (mm)."""
         crossings = []
         for item in self.shown:
             if item.cut_by_opening:
-                part = near_axis(self._shapes[item.structure], self._entry, self._target, within_mm=BURR_RADIUS_MM + 6)
+                part = near_axis(
+                    self._shapes[item.structure], self._entry, self._target, within_mm=BURR_RADIUS_MM + 6
+                )
                 ends = crossing_mm(part, self._entry, self._target, low_mm=_ABOVE_MM) if part else None
                 if part is not None and ends is not None:
                     crossings.append((ends[0], ends[1], item.structure, part))
@@ -159,5 +165,7 @@ class Theatre:
             if wall is not None:
                 raw = (np.asarray(by_name[name].colour) * np.array([0.95, 0.78, 0.70])).clip(0, 1)
                 colour = (float(raw[0]), float(raw[1]), float(raw[2]))
-                walls.append(replace(by_name[name], name=f"{name} wall", shape=wall, colour=colour, is_cut=False))
+                walls.append(
+                    replace(by_name[name], name=f"{name} wall", shape=wall, colour=colour, is_cut=False)
+                )
         return walls

@@ -24,10 +24,9 @@ TITLE_ID, END_ID = "film-title", "film-end"
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """When a sentence's sound begins in the film, and when its voice starts and ends, all in seconds."""
+    """When a sentence's sound starts and ends in the film, in seconds."""
 
     sentence_index: int
-    sound_s: float
     start_s: float
     end_s: float
 
@@ -61,7 +60,12 @@ class Timeline:
 
 
 def make_timeline(
-    storyboard: Storyboard, narration: Narration, speech: Speech, sound_s: list[float], *, frames_per_second: int
+    storyboard: Storyboard,
+    narration: Narration,
+    speech: Speech,
+    sound_s: list[float],
+    *,
+    frames_per_second: int,
 ) -> Timeline:
     """Return when everything comes.
 
@@ -76,15 +80,13 @@ def make_timeline(
         If a sentence belongs to no shot (``SHOT_UNKNOWN``) or is not spoken (``SPEECH_INCOMPLETE``).
     """
     _check(storyboard, narration, speech)
-    utterances = {item.sentence_index: item for item in speech.utterances}
     first, shots = 0, []
     for shot in with_cards(storyboard):
         start = first / frames_per_second
         at, spoken = start + LEAD_S, []
         for index, sentence in enumerate(narration.sentences):
             if sentence.shot_id == shot.id:
-                voice = utterances[index]
-                spoken.append(Spoken(index, at, at + voice.start_s, at + voice.end_s))
+                spoken.append(Spoken(index, at, at + sound_s[index]))
                 at += sound_s[index] + PAUSE_S
         length_s = max(shot.least_s, at - PAUSE_S + TAIL_S - start if spoken else 0.0)
         frames = max(math.ceil(length_s * frames_per_second), 2)
@@ -112,7 +114,9 @@ def _check(storyboard: Storyboard, narration: Narration, speech: Speech) -> None
     if len(known) != len(storyboard.shots):
         raise BadInput("Two shots of the storyboard share a name.", reason="SHOT_TWICE")
     if any(sentence.shot_id not in known for sentence in narration.sentences):
-        raise BadInput("A sentence belongs to a shot that the storyboard does not have.", reason="SHOT_UNKNOWN")
+        raise BadInput(
+            "A sentence belongs to a shot that the storyboard does not have.", reason="SHOT_UNKNOWN"
+        )
     if {item.sentence_index for item in speech.utterances} != set(range(len(narration.sentences))):
         raise BadInput(
             "The speech does not hold every sentence of the narration.",

@@ -106,7 +106,8 @@ def camera_between(start: Camera, end: Camera, fraction: float) -> Camera:
 
 
 def _arm(camera: Camera) -> FloatArray:
-    return np.asarray(camera.position_mm, dtype=np.float64) - np.asarray(camera.look_at_mm)
+    arm: FloatArray = np.asarray(camera.position_mm, dtype=np.float64) - np.asarray(camera.look_at_mm)
+    return arm
 
 
 def _mix(start: Point, end: Point, fraction: float) -> FloatArray:
