@@ -200,8 +200,9 @@ def skull_opening(segmentation: Segmentation, *, rays: int = 6000) -> tuple[floa
     """Return how much of the vault has no bone, in cm2 of the brain's surface, and on which side.
 
     Rays from the middle of the brain to everywhere above it (a spherical Fibonacci grid); a ray that
-    leaves the brain and meets no bone is open. Its area is its solid angle times the square of the
-    distance at which it left the brain. Openings of the base (nerves, vessels, cord) lie below.
+    leaves the brain and meets no bone before it ends in air is open. Its area is its solid angle times
+    the square of the distance at which it left the brain: a little too small where the vault is
+    oblique to it. Openings of the base (nerves, vessels, cord) lie below.
     """
     grid, centre = segmentation.grid, centre_mm(segmentation, "brain")
     directions = _upward(rays)
@@ -215,8 +216,9 @@ def skull_opening(segmentation: Segmentation, *, rays: int = 6000) -> tuple[floa
     brain = [structure(name).label for name in (*structure("brain").members, "csf")]
     is_brain = np.isin(labels, brain)
     leaves_mm = steps_mm[is_brain.shape[1] - 1 - np.argmax(is_brain[:, ::-1], axis=1)]
-    ends_in_air = labels[:, -1] == 0
-    is_open = ~is_bone.any(axis=1) & is_brain.any(axis=1) & ends_in_air & is_held.reshape(rays, -1)[:, -1]
+    last = is_held.reshape(rays, -1).sum(axis=1) - 1
+    ends_in_air = labels[np.arange(rays), last] == 0
+    is_open = ~is_bone.any(axis=1) & is_brain.any(axis=1) & ends_in_air
     area_mm2 = (leaves_mm[is_open] ** 2).sum() * 2 * np.pi / rays
     return float(area_mm2) / 100.0, _side(directions[is_open])
 

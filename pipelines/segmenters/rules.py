@@ -12,13 +12,17 @@ J Bone Joint Surg Am 2011;93:1057, doi:10.2106/JBJS.J.00160); contrast in a vess
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import SimpleITK
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from medviz.core.errors import BadInput
 from medviz.core.volume import Volume
+
+sitk: Any = SimpleITK  # it ships no types
 
 Mask = NDArray[np.bool_]
 Voxels = NDArray[np.bool_] | NDArray[np.int16] | NDArray[np.float32]
@@ -65,7 +69,10 @@ class Coarse:
         """Return the voxels that lie at most `distance_mm` from the mask."""
         if not mask.any():
             return mask
-        return np.asarray(ndimage.distance_transform_edt(~mask, sampling=self.spacing_mm) <= distance_mm)
+        image = sitk.GetImageFromArray(mask.astype(np.uint8))
+        image.SetSpacing(self.spacing_mm[::-1])
+        away = sitk.SignedMaurerDistanceMap(image, squaredDistance=False, useImageSpacing=True)
+        return np.asarray(sitk.GetArrayViewFromImage(away) <= distance_mm)
 
     def shrunk(self, mask: Mask, distance_mm: float) -> Mask:
         """Return the voxels of the mask farther than `distance_mm` from its outside."""
