@@ -92,7 +92,7 @@ def default_plan() -> Path:
     """Return the plan used when none is given: a ventricular catheter, entry proposed."""
     import sample_data
 
-    return Path(sample_data.__file__).parent / "plans" / "ventricular-catheter.toml"
+    return Path(sample_data.__file__).parent / "plans" / "head-catheter.toml"
 
 
 def run_visibly(case: CaseFolder, settings: Settings, *, despite_crashes: bool = False) -> Draft:
