@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pydicom import dcmread
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
@@ -48,6 +48,7 @@ _BROKEN = (
     IndexError,
     NotImplementedError,
     OverflowError,
+    BytesLengthException,
     struct.error,
     zlib.error,
 )
@@ -118,6 +119,8 @@ def _single(frame: Frame) -> Frame:
 
 
 def _layout(header: Elements, path: Path, syntax: str, offset: int) -> PixelLayout:
+    if not header.word("Columns"):
+        raise ValueError("an image without columns")
     allocated = header.word("BitsAllocated") or 0
     stored = header.word("BitsStored") or allocated
     high = header.word("HighBit")

@@ -133,8 +133,11 @@ def decode(code: bytes, layout: PixelLayout) -> Stored:
             decoding_plugin=here[0],
             **_description(layout),
         )
-    except Exception:
-        # Each decoder raises its own kinds; whatever it was, this frame cannot be trusted.
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:
+        # Each decoder raises its own kinds, and one written in Rust panics with a kind that is no Exception.
+        # Whatever it was, this frame cannot be trusted.
         raise refused("UNREADABLE", "Its compressed pixels are damaged.") from None
     return pixels.reshape(layout.rows, layout.columns)
 
