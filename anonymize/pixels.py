@@ -151,8 +151,10 @@ def _visible(frame: Pixels, picture: _Picture) -> NDArray[np.uint8]:
     values = frame.astype(np.float64)
     if picture.photometric.startswith("YBR"):
         values = _rgb_of_ybr(values)
-    low, high = float(values.min()), float(values.max())
-    scaled = ((values - low) * (255.0 / max(high - low, 1.0))).astype(np.uint8)
+    if frame.dtype.itemsize > 1:
+        low, high = float(values.min()), float(values.max())
+        values = (values - low) * (255.0 / max(high - low, 1.0))
+    scaled = np.clip(values, 0, 255).astype(np.uint8)
     return np.repeat(scaled, 3, axis=-1) if scaled.shape[-1] == 1 else scaled
 
 
