@@ -147,9 +147,12 @@ def export_audit(target: Annotated[Path, typer.Argument(help="File to write.")])
 
 
 @review_app.command("verify")
-def verify_release(folder: Annotated[Path, typer.Argument(help="A released folder.")]) -> None:
+def verify_release(
+    folder: Annotated[Path, typer.Argument(help="A released folder.")],
+    key: Annotated[str, typer.Option(help="The reviewer's public key, as known from elsewhere.")] = "",
+) -> None:
     """Check a released folder anywhere: every byte and the signature, without any database."""
-    paper = way_out.verify_release(folder)
+    paper = way_out.verify_release(folder, public_key=key)
     print_line(
         f"Every byte is the signed one. Signed by {paper.approval.reviewer} at {paper.approval.signed_at}."
     )

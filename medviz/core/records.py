@@ -70,11 +70,14 @@ def _from_dataclass(kind: Any, value: Mapping[str, Any]) -> Any:
 def write_text_atomically(path: Path, text: str) -> None:
     """Write a file so that a reader sees the old bytes or the new ones, never half."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_record(path: Path, value: object) -> None:
