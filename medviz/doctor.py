@@ -90,10 +90,10 @@ def _reference_rendering() -> Check:
     import ctypes.util
 
     if ctypes.util.find_library("EGL") and ctypes.util.find_library("GL"):
-        return Check("VTK off-screen", True, False, "EGL")
+        return Check("rendering", True, False, "EGL")
     mend = "apt-get install -y libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri libxrender1"
     found = "no EGL; the film does not need it, the reference pictures do"
-    return Check("VTK off-screen", False, False, found, mend)
+    return Check("rendering", False, False, found, mend)
 
 
 def _gpu() -> Check:
