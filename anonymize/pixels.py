@@ -24,6 +24,7 @@ SURE_SCORE = 0.9
 MOST_ROUNDS = 3
 _RING_PX = 3
 _LARGEST_DOUBLED_PX = 1024
+_LARGEST_LETTER_SHARE = 0.2
 _PHOTOMETRIC, _PLANAR = 0x00280004, 0x00280006
 _OFFSET_TABLES = (0x7FE00001, 0x7FE00002, 0x7FE00003)
 _MEASUREMENT = re.compile(
@@ -108,15 +109,21 @@ def _fill_frame(frame: Pixels, picture: _Picture, finder: TextFinder, deny: Deny
     count = 0
     for _ in range(MOST_ROUNDS):
         found = _found(_visible(frame, picture), finder)
-        wanted = [box for box in found if not is_plain_measurement(box, deny)]
+        wanted = [box for box in found if _must_go(box, frame.shape[0], deny)]
         if not wanted:
             return count
         for box in wanted:
             _fill(frame, box)
         count += len(wanted)
-    if any(not is_plain_measurement(box, deny) for box in finder.find(_visible(frame, picture))):
+    if any(_must_go(box, frame.shape[0], deny) for box in finder.find(_visible(frame, picture))):
         raise broken("HELD_FOR_REVIEW")
     return count
+
+
+def _must_go(box: TextBox, rows: int, deny: DenyList) -> bool:
+    """Return whether a text must be filled: not a measurement, nor an organ that reads as one letter."""
+    is_shape = len(box.text.strip()) <= 1 and box.bottom - box.top > _LARGEST_LETTER_SHARE * rows
+    return not is_shape and not is_plain_measurement(box, deny)
 
 
 def _found(visible: NDArray[np.uint8], finder: TextFinder) -> list[TextBox]:

@@ -15,7 +15,7 @@ from medviz.core.records import read_record, write_record, write_text_atomically
 from medviz.core.study import FileProblem
 
 REPORT_NAME = "deidentification.json"
-PAGE_NAME = "deidentification.html"
+PAGE_NAME = "report.html"
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ _TECHNICAL = re.compile(
     r"|\d{1,3}x\d{1,3}(?:x\d{1,3})?(?:mm|cm)?)$",
     re.IGNORECASE,
 )
+_DANGLING = re.compile(r"(?:\s+(?:for|of|by|with|from|and|to|in|on|at|the|an?))+\s*$", re.IGNORECASE)
 _KEPT_MARKS = frozenset(" .,/+-%()*<>=:&_")
 
 
@@ -137,6 +138,9 @@ def is_prose(text: str) -> bool:
 def _tidied(text: str) -> str:
     """Return text without the marks and spaces that dropped words left behind."""
     text = re.sub(r"\(\s*\)|\[\s*\]", " ", text)
+    text = re.sub(
+        r"(?:\s+(?:for|of|by|with|from|and|to|in|on|at|the|an?))+\s*$", "", text, flags=re.IGNORECASE
+    )
     text = re.sub(r"\s+", " ", text)
     text = re.sub(r"(?:\s[.,:=&*/_+-])+(?=\s|$)", "", f" {text}").strip(" ,:=&*/")
     return text if re.search(r"\w", text) else ""

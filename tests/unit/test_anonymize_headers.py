@@ -288,7 +288,7 @@ def test_the_report_counts_actions_and_holds_no_value(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a").write_bytes(planted.to_bytes())
     run(tmp_path / "in", tmp_path)
-    page = (tmp_path / "out" / "deidentification.html").read_text()
+    page = (tmp_path / "out" / "report.html").read_text()
     assert "PatientName" in page
     assert "113105" in page
     assert "http" not in page
