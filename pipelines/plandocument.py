@@ -140,6 +140,7 @@ _EXAMPLES = {
     Kind.NUMBER: "1.0",
     Kind.WHOLE: "1",
     Kind.CHOICE: '"..."',
+    Kind.TRUTH: "false",
     Kind.NAMES: "[]",
     Kind.POINT: "[0.0, 0.0, 0.0]",
     Kind.RANGE: "[0.0, 1.0]",
@@ -154,4 +155,4 @@ def _toml(value: object) -> str:
         return "{ " + ", ".join(f"{name} = {_toml(item)}" for name, item in value.items()) + " }"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
-    return str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)

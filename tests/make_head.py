@@ -1,8 +1,8 @@
 """A head made of ellipsoids at known places: a Volume and a Segmentation with known answers.
 
 Everything is in LPS millimetres (x left, y posterior, z superior). `make_head()` has a scalp, skull,
-air in the frontal bone, fluid, cerebrum, two lateral ventricles, deep grey nuclei on both sides, cerebellum and
-brainstem, and outside them a nose, two ears and a neck, so that a mirrored or turned head is noticed.
+air in the frontal bone, fluid, cerebrum, two lateral ventricles, deep grey nuclei on both sides, cerebellum
+and brainstem, and outside them a nose, two ears and a neck, so that a mirrored or turned head is noticed.
 """
 
 from __future__ import annotations
@@ -138,11 +138,21 @@ def _painted(
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     levels = np.full(grid.shape, -1000, dtype=np.float32)
     labels = np.zeros(grid.shape, dtype=np.uint8)
-    points = grid.points(np.indices(grid.shape).reshape(3, -1).T) - np.asarray(CENTRE_MM)
-    own = points @ turn
+    axes = [grid.affine[2, 0], grid.affine[1, 1], grid.affine[0, 2]]
     for part in parts:
-        inside = (((own - part.centre_mm) / part.semi_axes_mm) ** 2).sum(axis=1) <= 1
-        mask = inside.reshape(grid.shape)
-        levels[mask] = part.level_hu
-        labels[mask] = 0 if part.name == "air" else structure(part.name).label
+        centre = np.asarray(CENTRE_MM) + turn @ np.asarray(part.centre_mm, dtype=np.float64)
+        middle = grid.indices(centre[None])[0]
+        reach = max(part.semi_axes_mm) / np.asarray(grid.spacing_mm)
+        box = tuple(
+            slice(max(0, int(low)), max(0, int(high) + 2))
+            for low, high in zip(np.floor(middle - reach), np.ceil(middle + reach), strict=True)
+        )
+        z, y, x = np.ogrid[box]
+        z, y, x = ((index - at) * step for index, at, step in zip((z, y, x), middle, axes, strict=True))
+        share = np.zeros(np.broadcast_shapes(z.shape, y.shape, x.shape), dtype=np.float64)
+        for axis, size in enumerate(part.semi_axes_mm):
+            share += ((turn[0, axis] * x + turn[1, axis] * y + turn[2, axis] * z) / size) ** 2
+        inside = share[tuple(slice(0, n) for n in levels[box].shape)] <= 1
+        levels[box][inside] = part.level_hu
+        labels[box][inside] = 0 if part.name == "air" else structure(part.name).label
     return levels, labels

@@ -17,6 +17,7 @@ _WORKING_MM = 3.0
 _POINTS = 4000
 _BAND = 0.12
 _LEAST_BRAIN_ML = 300.0
+_MOST_CUT_MM2 = 300.0
 REGION_DEG = {
     "frontal": (32.0, 60.0),
     "parietal": (75.0, 130.0),
@@ -88,7 +89,8 @@ def head_frame(segmentation: Segmentation) -> HeadFrame:
     Raises
     ------
     Uncertain
-        If no brain was found, or it is not symmetric enough to tell left from right (mean 4 mm).
+        If no brain was found (``NO_HEAD``), the image cuts it off (``HEAD_CUT_OFF``), or it is not symmetric
+        enough to tell left from right (``NO_MIDLINE``, mean 4 mm).
     """
     wanted = [item for item in segmentation.structures if item.name == "cerebrum"]
     if not wanted or wanted[0].volume_ml < _LEAST_BRAIN_ML:
@@ -96,6 +98,9 @@ def head_frame(segmentation: Segmentation) -> HeadFrame:
         raise Uncertain(
             "No whole cerebrum was found, so the head cannot be aligned.", reason="NO_HEAD", mend=mend
         )
+    if _cut_area_mm2(segmentation) > _MOST_CUT_MM2:
+        mend = "Choose a series that shows the whole head."
+        raise Uncertain("The image cuts off the cerebrum.", reason="HEAD_CUT_OFF", mend=mend)
     brain = _surface_points(segmentation, "brain")
     normal, offset, residual = _mirror_plane(*brain)
     if residual > 4.0:
@@ -105,6 +110,13 @@ def head_frame(segmentation: Segmentation) -> HeadFrame:
         )
     cerebrum = _points(segmentation, "cerebrum")
     return _framed(normal, offset, residual, cerebrum)
+
+
+def _cut_area_mm2(segmentation: Segmentation) -> float:
+    """Return the area of cerebrum that lies on the border of the image, in square millimetres."""
+    mask, sizes = segmentation.mask("cerebrum"), segmentation.grid.spacing_mm
+    faces = [np.take(mask, (0, -1), axis=axis).sum() * np.prod(sizes) / sizes[axis] for axis in range(3)]
+    return float(sum(faces))
 
 
 def _framed(normal: FloatArray, offset: float, residual: float, cerebrum: FloatArray) -> HeadFrame:
@@ -143,13 +155,15 @@ def _surface_points(
     stride = _stride(segmentation, _WORKING_MM)
     mask = segmentation.mask(name)[:: stride[0], :: stride[1], :: stride[2]]
     spacing = np.asarray(segmentation.grid.spacing_mm) * stride
+    mask = np.pad(mask, 1)  # a brain that the image cuts off ends at the image's border
     edge = np.argwhere(mask & ~ndimage.binary_erosion(mask))
     chosen = edge[:: max(1, len(edge) // _POINTS)]
     outside = ndimage.distance_transform_edt(~mask, sampling=spacing)
     inside = ndimage.distance_transform_edt(mask, sampling=spacing)
     field = (outside - inside).astype(np.float32)
     to_index = segmentation.grid.inverse[:3] / np.asarray(stride)[:, None]
-    return segmentation.grid.points(chosen * stride), field, to_index, spacing
+    to_index[:, 3] += 1
+    return segmentation.grid.points((chosen - 1) * stride), field, to_index, spacing
 
 
 def _mirror_plane(

@@ -88,7 +88,7 @@ def target_words(case: Case) -> str:
     if request.part == "frontal horn":
         return f"frontal horn of the {side} lateral ventricle"
     part = "deepest place" if request.part == "deepest" else "centre"
-    return f"{part} of the {side} side of the {structure(name).title}"
+    return f"{part} in the {side} half of the {structure(name).title}"
 
 
 def _study(case: Case) -> Iterator[Fact]:
@@ -320,5 +320,5 @@ def _unknowns(case: Case) -> Iterator[Fact]:
         yield Fact(
             f"unknown.{item.subject.replace(' ', '_')}", name, "what cannot be known", "unknown", "", 0, None,
             "not visible in this study", ("volume",), Grade.UNKNOWN,
-            words.get(item.subject, (f"outline of the {name}", f"No {name}")), item.sentence,
+            words.get(item.subject, (f"outline of the {name}", f"no {name}")), item.sentence,
         )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from medviz.core.anatomy import STRUCTURES, structure
+from medviz.core.anatomy import structure
 from medviz.core.errors import FrameMismatch, PlanInvalid, Uncertain
 from medviz.core.plan import PlanDocument, PlannedOperation, Trajectory, Unknown
 from medviz.core.progress import Progress, silent
@@ -96,9 +96,9 @@ def unknowns_of(
     for name in request.limits.least_clearance_mm:
         if name not in present and name != target_structure:
             title = structure(name).title
-            found.append(Unknown(name, f"No {title} was found in this study, so its distance is unknown."))
-    for name, item in present.items():
-        if not item.is_reliable and not STRUCTURES[name].members:
+            found.append(Unknown(name, f"The network found no {title}, so that distance is unknown."))
+    for name in (target_structure, *request.limits.least_clearance_mm):
+        if name in present and not present[name].is_reliable:
             title = structure(name).title
             found.append(Unknown(name, f"The outline of the {title} is unsure, so its true edge is unknown."))
     found.append(Unknown("brain shift", "How far the brain shifts once the skull is open is unknown."))

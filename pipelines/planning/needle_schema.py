@@ -44,6 +44,13 @@ _TARGET = Table(
             source=_ANN,
         ),
         Key("point_mm", Kind.POINT, "Target point; it goes before structure, side and part.", unit="mm"),
+        Key(
+            "accept_unsure",
+            Kind.TRUTH,
+            "Aim at the structure even where its outline is unsure; the film then says so.",
+            default=False,
+            source="the clinician's word; without it an unsure outline ends the case",
+        ),
     ),
 )
 _ENTRY = Table(

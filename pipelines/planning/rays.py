@@ -169,9 +169,9 @@ def distance_field(segmentation: Segmentation, name: str) -> CoarseField:
 
 
 def _deep(labels: NDArray[np.uint8]) -> Mask:
-    """Return where the label lies inside the skull."""
-    lookup = np.ones(256, dtype=np.bool_)
-    lookup[[0, structure("soft_tissue").label, structure("skull").label]] = False
+    """Return where the label is brain, fluid around it or a tumour."""
+    lookup = np.zeros(256, dtype=np.bool_)
+    lookup[[structure(name).label for name in (*structure("brain").members, "csf", "tumour")]] = True
     deep: Mask = lookup[labels]
     return deep
 
@@ -182,7 +182,7 @@ def angles_to_skull_deg(segmentation: Segmentation, rays: Rays) -> FloatArray:
     """
     stride, spacing, to_index = _coarse_grid(segmentation)
     labels = segmentation.labels[:: stride[0], :: stride[1], :: stride[2]]
-    solid = _deep(labels) | (labels == structure("skull").label)
+    solid = (labels > 0) & (labels != structure("soft_tissue").label)
     smooth = ndimage.gaussian_filter(solid.astype(np.float32), _NORMAL_SIGMA_MM / spacing)
     gradient = np.gradient(smooth, *(float(size) for size in spacing))
     points = rays.skull_points_mm

@@ -15,7 +15,7 @@ _MIDLINE_MM = {"frontal": (20.0, 40.0)}
 _MIDLINE_ELSEWHERE_MM = (10.0, 90.0)
 _CLEARANCE_MM = 3.0
 _BESIDE_HORN_MM = 1.0
-"""The head of the caudate nucleus forms the wall of the frontal horn: a catheter in the horn lies beside it."""
+"""The head of the caudate nucleus forms the wall of the frontal horn: a catheter there lies beside it."""
 _AT_RISK = ("deep_grey", "brainstem", "cerebellum")
 _KEEP_AWAY = {"ventricular catheter": _AT_RISK, "biopsy needle": (*_AT_RISK, "ventricles")}
 
@@ -46,6 +46,7 @@ class Request:
     entry_mm: Point | None
     region: str
     kind: str
+    accepts_unsure: bool
     radius_mm: float
     advance_mm_per_s: float
     limits: Limits
@@ -71,6 +72,7 @@ def request_of(document: PlanDocument) -> Request:
         entry_mm=_point(entry.get("point_mm")),
         region=region,
         kind=kind,
+        accepts_unsure=bool(target["accept_unsure"]),
         radius_mm=cast("float", needle["diameter_mm"]) / 2,
         advance_mm_per_s=cast("float", needle["advance_mm_per_s"]),
         limits=_limits(tables["limits"], entry, region, kind, structure),

@@ -19,6 +19,7 @@ class Kind(StrEnum):
     NUMBER = "number"
     WHOLE = "whole number"
     CHOICE = "one of the words"
+    TRUTH = "true or false"
     NAMES = "list of names"
     POINT = "point [x, y, z]"
     RANGE = "range [least, most]"
@@ -194,6 +195,12 @@ def _choice(value: object, key: Key) -> str:
     return value
 
 
+def _truth(value: object, key: Key) -> bool:
+    if not isinstance(value, bool):
+        raise _Wrong(f"`{key.name}` must be {Kind.TRUTH}, not {_described(value)}.")
+    return value
+
+
 def _names(value: object, key: Key) -> list[str]:
     if not isinstance(value, list):
         raise _Wrong(f"`{key.name}` must be a {Kind.NAMES}, not {_described(value)}.")
@@ -248,6 +255,7 @@ _CHECKS: dict[Kind, Callable[[object, Key], object]] = {
     Kind.NUMBER: _number,
     Kind.WHOLE: _whole,
     Kind.CHOICE: _choice,
+    Kind.TRUTH: _truth,
     Kind.NAMES: _names,
     Kind.POINT: _point,
     Kind.RANGE: _range,

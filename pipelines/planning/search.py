@@ -29,6 +29,9 @@ _CLEAR_ENOUGH_MM = 10.0
 _IDEAL_FRONTAL = (48.0, 27.5)  # sagittal degrees, mm from the midline: Kocher's point
 _MIDLINE_SLACK_MM = 3.0
 
+_PLACES = frozenset(
+    {"image border", "no skull on the way", "other side", "entry region", "distance from midline"}
+)
 _MENDS = {
     "image border": "Choose a series that shows the whole head.",
     "no skull on the way": "Check the segmentation of the skull.",
@@ -292,15 +295,13 @@ def _counted(judged: _Judged, failed: Sequence[str]) -> Search:
 
 
 def _nothing_safe(judged: _Judged, failed: Sequence[str]) -> Uncertain:
-    """Return the error that names the constraint that alone refuses the most, or else refuses the most."""
-    counts = np.sum(list(judged.refusals.values()), axis=0)
-    alone = {name: int((mask & (counts == 1)).sum()) for name, mask in judged.refusals.items()}
-    for name in failed:
-        alone[name] = alone.get(name, 0) + 1
-    every = _counted(judged, failed).refused
-    worst = max(alone, key=lambda name: (alone[name], every.get(name, 0)))
+    """Return the error that names the limit that refused the most of the ways that had a good entry."""
+    refused = _counted(judged, failed).refused
+    beyond_place = {name: count for name, count in refused.items() if name not in _PLACES}
+    counts = beyond_place or refused
+    worst = max(counts, key=lambda name: counts[name])
     text = (
         f"No safe trajectory: all {len(judged.score)} candidates were refused. "
-        f"The limit '{worst}' refused {every.get(worst, 0)} of them."
+        f"The limit '{worst}' refused {counts[worst]} of them."
     )
     return Uncertain(text, reason="NO_SAFE_TRAJECTORY", mend=mend_for(worst))

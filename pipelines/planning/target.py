@@ -49,7 +49,7 @@ def find_target(
     """
     if request.target_mm is not None:
         return _given_target(request, document, segmentation, frame)
-    _refuse_unreliable(request.structure, segmentation)
+    _refuse_unreliable(request, segmentation)
     side = request.target_side or request.entry_side or _side_of_entry(request, frame) or "right"
     points, margins = _side_points(request.structure, side, segmentation, frame)
     if len(points) * segmentation.grid.voxel_ml < _LEAST_TARGET_ML:
@@ -124,13 +124,14 @@ def _given_target(
     return Target(found, side, point, point[None], np.array([margin]))
 
 
-def _refuse_unreliable(name: str, segmentation: Segmentation) -> None:
+def _refuse_unreliable(request: Request, segmentation: Segmentation) -> None:
+    name = request.structure
     found = [item for item in segmentation.structures if item.name == name]
     title = structure(name).title
-    mend = "Look at the segmentation; give target.point_mm in the plan to aim at a point of your own."
+    mend = "Look at the segmentation; give target.point_mm in the plan, or write target.accept_unsure = true."
     if not found:
         raise Uncertain(f"The {title} were not found in this study.", reason="TARGET_MISSING", mend=mend)
-    if not found[0].is_reliable:
+    if not found[0].is_reliable and not request.accepts_unsure:
         text = f"The segmentation of the {title} is unsure, so no target is proposed in it."
         raise Uncertain(text, reason="TARGET_UNRELIABLE", mend=mend)
 
