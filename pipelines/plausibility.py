@@ -16,25 +16,33 @@ LEAST_SHARE = 0.9
 OPEN_SKULL_CM2 = 1.0
 
 
+# Matsumae et al., J Neurosurg 1996;84:982: brain 1302 +- 112 ml (men), 1143 +- 105 ml (women), 24-80 years.
+_MATSUMAE = "mean +- 3 standard deviations of healthy men and women, Matsumae 1996, and 100 ml for ventricles"
+# ICRP 110 reference adults: liver 1333 and 1714 ml, kidneys 142 + 120 and 146 + 150 ml.
+_ICRP = "half to twice the ICRP 110 reference adults"
+_OURS = "wide limits of ours, without a published source"
+
+
 @dataclass(frozen=True, slots=True)
 class VolumeRange:
-    """Volume of a whole structure in adults, in ml: outside it something is wrong, or rare."""
+    """Volume of a whole structure in adults, in ml, and its source: outside it something is wrong or rare."""
 
     least_ml: float
     most_ml: float
+    source: str
 
 
 RANGES: dict[str, VolumeRange] = {
-    "brain": VolumeRange(850, 1750),
-    "cerebrum": VolumeRange(700, 1500),
-    "cerebellum": VolumeRange(80, 200),
-    "brainstem": VolumeRange(15, 50),
-    "ventricles": VolumeRange(4, 150),
-    "deep_grey": VolumeRange(15, 90),
-    "liver": VolumeRange(700, 3000),
-    "spleen": VolumeRange(40, 600),
-    "kidney_left": VolumeRange(70, 350),
-    "kidney_right": VolumeRange(70, 350),
+    "brain": VolumeRange(828, 1740, _MATSUMAE),
+    "cerebrum": VolumeRange(650, 1500, _OURS),
+    "cerebellum": VolumeRange(80, 200, _OURS),
+    "brainstem": VolumeRange(15, 50, _OURS),
+    "ventricles": VolumeRange(4, 150, _OURS),
+    "deep_grey": VolumeRange(15, 90, _OURS),
+    "liver": VolumeRange(667, 3428, _ICRP),
+    "spleen": VolumeRange(40, 600, _OURS),
+    "kidney_left": VolumeRange(60, 300, _ICRP),
+    "kidney_right": VolumeRange(60, 300, _ICRP),
 }
 
 # whole structures that are one piece, and must not be cut by the edge of the scan to be measured
