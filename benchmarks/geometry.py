@@ -139,7 +139,8 @@ def simple_itk(truth: SeriesTruth, _out: Path) -> Any:
     """Read the largest series with SimpleITK."""
     import SimpleITK
 
-    image = SimpleITK.ReadImage(simple_itk_files(truth.folder))
+    files = simple_itk_files(truth.folder)
+    image = SimpleITK.ReadImage(files if len(files) > 1 else files[0])
     array = SimpleITK.GetArrayFromImage(image)
     affine = np.eye(4)
     direction = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
