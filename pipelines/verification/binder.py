@@ -6,7 +6,8 @@ keywords and plain sentence):
 
 * every number with its unit is one of the fact's own, written the same, and the fact's value is there once;
 * every word is neutral, the fact's own, or means the same as one of its own (a closed vocabulary);
-* negation, side, extremes, doubt, directions and every structure of the fact are kept, and none are added;
+* all that the fact's sentence says is still said (negation, side, extremes, doubt, structures, verbs), save
+  words that the unit says anyway; a count still counts the same things, and who crosses what stays so;
 * words that tell this fact from each other fact of the ledger are there;
 * advice, assurance and prognosis are refused even where a fact's own words would hold them.
 
@@ -23,7 +24,13 @@ from dataclasses import dataclass
 from medviz.core.facts import Fact, FactLedger, Grade
 from medviz.core.speech import Narration, Sentence
 from medviz.core.storyboard import Storyboard
-from pipelines.verification.quantities import Quantity, has_stray_digits, quantities, without_quantities
+from pipelines.verification.quantities import (
+    Quantity,
+    counts,
+    has_stray_digits,
+    quantities,
+    without_quantities,
+)
 from pipelines.verification.vocabulary import Refusal, Vocabulary, english, stem, stems, words
 
 MOST_CHARACTERS = 168
@@ -66,6 +73,7 @@ def verify_sentence(text: str, fact: Fact, ledger: FactLedger) -> tuple[Complain
         _values(text, fact),
         _vocabulary(text, fact, vocabulary),
         _kept_meanings(text, fact, vocabulary),
+        _roles(text, fact, vocabulary),
         _binding(text, fact, ledger, vocabulary),
     )
     return tuple(dict.fromkeys(complaint for found in checks for complaint in found))
@@ -196,8 +204,35 @@ def _kept_meanings(text: str, fact: Fact, vocabulary: Vocabulary) -> list[Compla
         found.append(Complaint("NEGATION", "does not negate as often as the fact"))
     if fact.grade is Grade.UNKNOWN and not told["negation"] and not told["unsure"]:
         found.append(Complaint("NEGATION", "tells the unknown as known"))
-    lost = (stems(fact.sentence) - stems(text)) & vocabulary.structures
-    return found + [Complaint("STRUCTURE", f"does not name: {one}") for one in sorted(lost)]
+    lost = _content(fact.sentence, vocabulary) - _content(text, vocabulary) - vocabulary.droppable
+    return found + [
+        Complaint("STRUCTURE" if one in vocabulary.structures else "COVERAGE", f"leaves out: {one}")
+        for one in sorted(lost)
+        if not one.startswith("=") or one[1:] not in vocabulary.kept
+    ]
+
+
+def _roles(text: str, fact: Fact, vocabulary: Vocabulary) -> list[Complaint]:
+    """Check that a count counts the same things, and that what crosses is not what is crossed."""
+    found = []
+    own = {number: _content(things, vocabulary) for number, things in counts(fact.sentence)}
+    for number, things in counts(text):
+        if own.get(number) and not own[number] & _content(things, vocabulary):
+            found.append(Complaint("BINDING", f"counts other things with {number}"))
+    own_before, told_before = _before_crossing(fact.sentence, vocabulary), _before_crossing(text, vocabulary)
+    if own_before and told_before is not None and not own_before & told_before:
+        found.append(Complaint("BINDING", "changes who crosses what"))
+    return found
+
+
+def _before_crossing(text: str, vocabulary: Vocabulary) -> frozenset[str] | None:
+    """Return the content before the first word of crossing; None when there is none."""
+    before: list[str] = []
+    for word in words(text):
+        if "crossing" in vocabulary.meanings.get(word, ()):
+            return _content(" ".join(before), vocabulary)
+        before.append(word)
+    return None
 
 
 def _binding(text: str, fact: Fact, ledger: FactLedger, vocabulary: Vocabulary) -> list[Complaint]:
@@ -231,7 +266,7 @@ def _own_text(fact: Fact) -> str:
 def _content(text: str, vocabulary: Vocabulary) -> frozenset[str]:
     """Return what carries meaning in a text: the meanings of its words, and the stems of the others."""
     result: set[str] = set()
-    for word in words(text):
+    for word in words(without_quantities(text)):
         if word in vocabulary.meanings:
             result |= {f"={meaning}" for meaning in vocabulary.meanings[word]}
         elif word not in vocabulary.neutral:

@@ -24,6 +24,7 @@ DIMENSIONS: dict[str, str] = {
 
 _NUMBER = re.compile(r"(?<![A-Za-z0-9.])[+-]?\d+(?:,\d{3})*(?:\.\d+)?")
 _DIGITS = re.compile(r"\d")
+_TWO_WORDS = re.compile(r"\s+((?:[A-Za-z]+\s+)?[A-Za-z]+)")
 _AFTER = re.compile(r"\s?(%|mm/s|[A-Za-z]+)")
 _KNOWN_UNITS = "|".join(sorted(map(re.escape, UNITS), key=len, reverse=True))
 _AMOUNT = re.compile(rf"{_NUMBER.pattern}(?:\s?(?:{_KNOWN_UNITS})(?![A-Za-z]))?", re.IGNORECASE)
@@ -48,6 +49,16 @@ class Quantity:
 def quantities(text: str) -> tuple[Quantity, ...]:
     """Return every number of a text with its unit, in order."""
     return tuple(Quantity(found.group(), _unit_behind(text, found.end())) for found in _NUMBER.finditer(text))
+
+
+def counts(text: str) -> tuple[tuple[str, str], ...]:
+    """Return every number without a unit and the two words behind it, as ``("317", "candidate paths")``."""
+    found = [(one, _TWO_WORDS.match(text, one.end())) for one in _NUMBER.finditer(text)]
+    return tuple(
+        (number.group(), behind.group(1))
+        for number, behind in found
+        if behind and not _unit_behind(text, number.end())
+    )
 
 
 def without_quantities(text: str) -> str:

@@ -39,6 +39,8 @@ class Vocabulary:
         Names for refused stems.
     structures : frozenset of str
         Stems of anatomy words: a fact that names one is told with it.
+    droppable : frozenset of str
+        Content that a retelling may leave out: meanings, marked as `content` marks them, and stems.
     finite : frozenset of str
         Words of which a whole sentence has one.
     """
@@ -48,6 +50,7 @@ class Vocabulary:
     kept: frozenset[str]
     refusals: dict[str, Refusal]
     structures: frozenset[str]
+    droppable: frozenset[str]
     finite: frozenset[str]
 
 
@@ -108,6 +111,8 @@ def read_vocabulary(path: Path) -> Vocabulary:
         kept=frozenset(meaning["name"] for meaning in table["meaning"] if meaning.get("kept")),
         refusals=refusals,
         structures=anatomy,
+        droppable=frozenset(f"={name}" for name in table["droppable_meanings"].split())
+        | stems(table["droppable_words"]),
         finite=frozenset(table["finite"].split()),
     )
 

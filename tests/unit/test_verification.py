@@ -35,6 +35,7 @@ FAITHFUL = [
     ("trajectory.angle_skull", "The angle between the catheter and the skull is 84 degrees."),
     ("unknown.vessels", "This scan cannot show blood vessels without contrast."),
     ("search.candidates", "The search looked at 4212 candidate entry points."),
+    ("search.feasible", "Of these candidates, 317 maintain every distance of the plan."),
     ("target.depth", "The tip is 9.5 mm inside the ventricles."),
 ]
 
@@ -91,6 +92,9 @@ HOSTILE = {
     "merged without a number": ("trajectory.length", "The catheter runs 62.4 mm from the skin to its tip and crosses the skull.", "MEANING"),
     "two sentences": ("trajectory.length", "The catheter runs 62.4 mm. It runs from the skin to its tip.", "FORM"),
     "a fragment": ("trajectory.length", "The catheter, 62.4 mm from the skin to its tip", "FORM"),
+    "a count of other things": ("search.candidates", "The search compared entry points of 4212 searches and a candidate.", "BINDING"),
+    "a verb that is gone": ("search.feasible", "Of these candidates, 317 are every distance of the plan.", "MEANING"),
+    "crosser and crossed swapped": ("trajectory.crossed", "Skin, skull and cerebrum pass through the catheter.", "BINDING"),
     "a wrong article": ("trajectory.angle_skull", "The catheter has a 84 degrees angle with the skull.", "FORM"),
     "no verb": ("trajectory.length", "The catheter of 62.4 mm from the skin to its tip.", "FORM"),
     "an invented surgeon": ("trajectory.length", "Dr Miller runs the catheter 62.4 mm from the skin to its tip.", "NAME"),
