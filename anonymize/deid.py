@@ -32,6 +32,8 @@ from medviz.core.errors import BadInput, StorageFull, StudyUnreadable
 from medviz.core.progress import Progress, silent
 from medviz.core.study import DeidentifiedStudy, FileProblem, RawStudy
 
+_MOST_SEEN = 100_000
+
 
 @dataclass(slots=True)
 class _Work:
@@ -149,6 +151,8 @@ def learn(raw: RawStudy, *, progress: Progress = silent) -> DenyList:
     deny, seen = DenyList(), set[Element]()
     for index, path in enumerate(raw.raw_files):
         progress(index / len(raw.raw_files), f"header {index + 1} of {len(raw.raw_files)}")
+        if len(seen) > _MOST_SEEN:
+            seen.clear()
         try:
             with mapped(path) as buffer:
                 headers.collect(parse_file(buffer), deny, seen)

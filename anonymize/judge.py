@@ -55,6 +55,7 @@ _DUMMIES = {
     "UR": b"urn:removed",
 }
 _TEXT_DUMMY = b"REMOVED"
+_LONGEST_REMEMBERED, _MOST_REMEMBERED = 4096, 100_000
 
 
 class Person(NamedTuple):
@@ -121,9 +122,15 @@ class Judge:
         found = self._known.get((element, place))
         if found is None:
             found = self._judge(element, place)
-            if len(element.value) <= 4096:
-                self._known[element, place] = found
+            if len(element.value) <= _LONGEST_REMEMBERED:
+                self._remember((element, place), found)
         return found
+
+    def _remember(self, key: tuple[Element, Place], judged: Judged) -> None:
+        """Keep a judgement for the next file; a hundred thousand files must not fill the memory."""
+        if len(self._known) >= _MOST_REMEMBERED:
+            self._known.clear()
+        self._known[key] = judged
 
     def judged_all(
         self, elements: Iterable[Element], place: Place

@@ -138,9 +138,7 @@ def is_prose(text: str) -> bool:
 def _tidied(text: str) -> str:
     """Return text without the marks and spaces that dropped words left behind."""
     text = re.sub(r"\(\s*\)|\[\s*\]", " ", text)
-    text = re.sub(
-        r"(?:\s+(?:for|of|by|with|from|and|to|in|on|at|the|an?))+\s*$", "", text, flags=re.IGNORECASE
-    )
+    text = _DANGLING.sub("", text)
     text = re.sub(r"\s+", " ", text)
     text = re.sub(r"(?:\s[.,:=&*/_+-])+(?=\s|$)", "", f" {text}").strip(" ,:=&*/")
     return text if re.search(r"\w", text) else ""

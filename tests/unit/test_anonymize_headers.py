@@ -293,3 +293,31 @@ def test_the_report_counts_actions_and_holds_no_value(tmp_path: Path) -> None:
     assert "113105" in page
     assert "http" not in page
     assert not [token for token in planted.tokens if token in page]
+
+
+@pytest.mark.parametrize("syntax", sorted(make_raw.SYNTAXES))
+def test_damaged_files_leak_nothing_and_stop_nothing(tmp_path: Path, syntax: str) -> None:
+    planted = make_raw.Planted(syntax=make_raw.SYNTAXES[syntax])
+    whole = planted.to_bytes()
+    (tmp_path / "in").mkdir()
+    for seed in range(25):
+        random, damaged = np.random.default_rng(seed), bytearray(whole)
+        for position in random.integers(150, len(whole) - 100, 6):
+            damaged[position] = random.integers(0, 256)
+        (tmp_path / "in" / f"{seed:03d}").write_bytes(bytes(damaged[: len(whole) - 50 * (seed % 3)]))
+    make_raw.write(make_raw.ct_slice(0), tmp_path / "in" / "whole")
+
+    study = run(tmp_path / "in", tmp_path)
+
+    assert len(study.files) + len(study.problems) == 26
+    assert study.files
+    assert tokens_left(tmp_path / "out", planted.tokens) == set()
+
+
+def test_bytes_after_the_last_pixel_and_odd_lengths_do_not_travel(tmp_path: Path) -> None:
+    ds = make_raw.ct_slice(0, side=15)
+    ds.PixelData += b"GUNDULA was here"
+    make_raw.write(ds, tmp_path / "in" / "a")
+    written = run(tmp_path / "in", tmp_path).files[0]
+    assert len(pydicom.dcmread(written).PixelData) == 450
+    assert b"GUNDULA" not in written.read_bytes()
