@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from anonymize import headers
@@ -205,14 +206,10 @@ def _write_file(parsed: ParsedFile, kind: str, content: bytes, work: _Work) -> N
 def _write(target: Path, parts: list[bytes], parsed: ParsedFile) -> str:
     """Write header parts and the pixel element, and return the SHA-256 of the whole."""
     digest = hashlib.sha256()
-    with target.open("wb") as stream, memoryview(parsed.buffer) as view:
-        for part in parts:
+    with target.open("wb") as stream:
+        for part in chain(parts, headers.pixel_value(parsed)):
             stream.write(part)
             digest.update(part)
-        for start, end in headers.pixel_parts(parsed):
-            with view[start:end] as pixels:
-                stream.write(pixels)
-                digest.update(pixels)
     return digest.hexdigest()
 
 

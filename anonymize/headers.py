@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from pydicom.uid import UID
 
 from anonymize.charsets import decoded
+from anonymize.codestreams import without_comments
 from anonymize.dates import shift_days
 from anonymize.denylist import DenyList
 from anonymize.elements import (
@@ -275,14 +276,22 @@ def pixel_header(parsed: ParsedFile) -> bytes:
     return head[:-4] + struct.pack(order, _value_length(parsed, span))
 
 
-def pixel_parts(parsed: ParsedFile) -> tuple[tuple[int, int], ...]:
-    """Return the ranges of the file that are copied as the value of the pixel element."""
+def pixel_value(parsed: ParsedFile) -> Iterator[bytes | memoryview]:
+    """Give the value of the pixel element piece by piece; compressed frames lose their comments."""
     span = parsed.pixels
     if span is None:
-        return ()
-    if span.is_encapsulated:
-        return ((span.value_start, span.end),)
-    return ((span.value_start, span.value_start + _value_length(parsed, span)),)
+        return
+    with memoryview(parsed.buffer) as view:
+        if not span.is_encapsulated:
+            with view[span.value_start : span.value_start + _value_length(parsed, span)] as pixels:
+                yield pixels
+            return
+        position = span.value_start
+        while position < span.end:
+            head = bytes(view[position : position + 8])
+            start, length = position + 8, int.from_bytes(head[4:], "little")
+            yield head + without_comments(bytes(view[start : start + length]))
+            position = start + length
 
 
 def _value_length(parsed: ParsedFile, span: PixelSpan) -> int:

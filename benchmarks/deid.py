@@ -1,8 +1,8 @@
 """Prints how fast and how clean the de-identification is, beside a named rival when it is installed.
 
-Run ``python -m benchmarks.deid [FILES]``. Each file has 512 x 512 16-bit pixels and some 240 elements, a few in
-sequences; figures are files per CPU second of this process, one core. The rival is dicom-anonymizer. The leak
-probe counts planted tokens left in the output; see tests/make_raw.py for the places.
+Run ``python -m benchmarks.deid [FILES]``. Each file has 512 x 512 16-bit pixels and some 240 elements, a few
+in sequences; figures are files per CPU second of this process, one core. The rival is dicom-anonymizer.
+The leak probe counts planted tokens left in the output; see tests/make_raw.py for the places.
 """
 
 from __future__ import annotations
