@@ -421,6 +421,8 @@ ODD_SERIES: Mapping[str, Case] = {
     "all slices at one place": series("SAME_PLACE_DIFFERENT_PIXELS!", "TOO_FEW_SLICES!", edit=each(put(ImagePositionPatient=[0, 0, 0]))),
     "two series in one folder": Case(two_series, ("OK",)),
     "rescale type is not HU": series("NOT_HOUNSFIELD!", edit=each(put(RescaleType="MGML"))),
+    "rescale type left out": series("OK", edit=each(drop("RescaleType"))),
+    "rescale type emptied": series("NOT_HOUNSFIELD!", edit=each(put(RescaleType=""))),
     "no rescale": series("NOT_HOUNSFIELD!", edit=each(drop("RescaleSlope", "RescaleIntercept", "RescaleType"))),
     "rescale slope of zero": series("RESCALE_INVALID!", edit=each(put(RescaleSlope="0"), only=lambda k: k == 7)),
     "a magnetic resonance study": series("WRONG_MODALITY!", header=Header(modality="MR")),

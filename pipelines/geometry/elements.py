@@ -30,6 +30,10 @@ class Elements:
 
     dataset: Dataset
 
+    def is_present(self, keyword: str) -> bool:
+        """Return whether the element is there, even if it is empty."""
+        return tag(keyword) in self.dataset
+
     def has(self, keyword: str) -> bool:
         """Return whether the element is there with a value."""
         return bool(self.texts(keyword))

@@ -54,11 +54,14 @@ class PixelLayout:
 
 @dataclass(frozen=True, slots=True)
 class Rescale:
-    """Stored numbers to physical ones: value = slope * stored + intercept (PS3.3 C.11.1)."""
+    """Stored numbers to physical ones: value = slope * stored + intercept (PS3.3 C.11.1).
+
+    `kind` is None when the header has no Rescale Type, and empty when somebody emptied it.
+    """
 
     slope: float | None
     intercept: float | None
-    kind: str
+    kind: str | None
     has_table: bool = False
 
 
@@ -102,7 +105,7 @@ def rescale_of(header: Elements) -> Rescale:
     return Rescale(
         header.number("RescaleSlope"),
         header.number("RescaleIntercept"),
-        header.text("RescaleType").upper(),
+        header.text("RescaleType").upper() if header.is_present("RescaleType") else None,
         bool(header.items("ModalityLUTSequence")),
     )
 

@@ -62,7 +62,8 @@ def check_rescale(frames: Sequence[Frame], *, is_ct: bool) -> None:
             raise refused("NOT_HOUNSFIELD", "It uses a lookup table.")
         if is_ct and (rescale.slope is None or rescale.intercept is None):
             raise refused("NOT_HOUNSFIELD", "Slope or intercept is missing.")
-        if is_ct and rescale.kind not in ("", "HU"):
+        # PS3.3 C.8.2.1: a CT may leave Rescale Type out when it is HU; an emptied one may have been any.
+        if is_ct and rescale.kind not in (None, "HU"):
             raise refused("NOT_HOUNSFIELD", "Its rescale type is another.")
         slope, intercept = slope_of(frame), intercept_of(frame)
         if not (math.isfinite(slope) and math.isfinite(intercept)) or slope == 0:
