@@ -16,7 +16,7 @@ from medviz.core.surface import Surface
 from medviz.core.volume import Outcome, Volume
 from pipelines.planning.headframe import HeadFrame, head_frame
 from pipelines.planning.path import Ruler, make_ruler
-from pipelines.planning.request import Request, request_of
+from pipelines.planning.request import Request, joined, request_of
 from pipelines.planning.target import margin_at
 
 _BRAIN = structure("brain").members
@@ -71,11 +71,6 @@ def needle_facts(
 def title_of(name: str) -> str:
     """Return how a person calls a structure on the needle's way: scalp, not soft tissue."""
     return _SHORT_NAMES.get(name, structure(name).title)
-
-
-def joined(words: list[str]) -> str:
-    """Return words as a list in a sentence: ``a, b and c``."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def target_words(case: Case) -> str:
@@ -314,11 +309,15 @@ def _simulated(case: Case) -> Iterator[Fact]:
 
 
 def _unknowns(case: Case) -> Iterator[Fact]:
-    words = {"blood vessels": ("vessels",), "brain shift": ("shift", "shifts")}
+    words = {
+        "blood vessels": ("vessels",),
+        "structures not found": ("found no", "not found"),
+        "unsure outlines": ("outline", "outlines"),
+        "brain shift": ("shift", "shifts"),
+    }
     for item in case.operation.unknowns:
-        name = structure(item.subject).title if item.subject in STRUCTURES else item.subject
+        fact_id = f"unknown.{item.subject.replace(' ', '_')}"
         yield Fact(
-            f"unknown.{item.subject.replace(' ', '_')}", name, "what cannot be known", "unknown", "", 0, None,
-            "not visible in this study", ("volume",), Grade.UNKNOWN,
-            words.get(item.subject, (f"outline of the {name}", f"no {name}")), item.sentence,
+            fact_id, item.subject, "what cannot be known", "unknown", "", 0, None,
+            "not visible in this study", ("volume",), Grade.UNKNOWN, words[item.subject], item.sentence,
         )  # fmt: skip

@@ -12,7 +12,7 @@ from medviz.core.segmentation import Segmentation
 from medviz.core.volume import Volume
 from pipelines.planning.headframe import head_frame
 from pipelines.planning.path import make_ruler
-from pipelines.planning.request import Request, request_of
+from pipelines.planning.request import Request, joined, request_of
 from pipelines.planning.search import Choice, Field, search
 from pipelines.planning.target import Target, find_target, in_turn, is_inside, line_of_key
 
@@ -91,18 +91,33 @@ def unknowns_of(
     volume: Volume, segmentation: Segmentation, request: Request, target_structure: str
 ) -> tuple[Unknown, ...]:
     """Return what this study cannot show: vessels, structures not found or unsure, the shift of the brain."""
-    found = [Unknown("blood vessels", _vessels(volume))]
     present = {item.name: item for item in segmentation.structures}
-    for name in request.limits.least_clearance_mm:
-        if name not in present and name != target_structure:
-            title = structure(name).title
-            found.append(Unknown(name, f"The network found no {title}, so that distance is unknown."))
-    for name in (target_structure, *request.limits.least_clearance_mm):
-        if name in present and not present[name].is_reliable:
-            title = structure(name).title
-            found.append(Unknown(name, f"The outline of the {title} is unsure, so its true edge is unknown."))
+    at_risk = [name for name in request.limits.least_clearance_mm if name != target_structure]
+    missing = [structure(name).title for name in at_risk if name not in present]
+    unsure = [
+        structure(name).title
+        for name in (target_structure, *at_risk)
+        if name in present and not present[name].is_reliable
+    ]
+    found = [Unknown("blood vessels", _vessels(volume))]
+    if missing:
+        found.append(Unknown("structures not found", _missing(missing)))
+    if unsure:
+        found.append(Unknown("unsure outlines", _unsure(unsure)))
     found.append(Unknown("brain shift", "How far the brain shifts once the skull is open is unknown."))
     return tuple(found)
+
+
+def _missing(titles: list[str]) -> str:
+    named = joined([f"no {title}" for title in titles])
+    distances = "that distance is" if len(titles) == 1 else "those distances are"
+    return f"The network found {named}, so {distances} unknown."
+
+
+def _unsure(titles: list[str]) -> str:
+    if len(titles) == 1:
+        return f"The outline of the {titles[0]} is unsure, so its true edge is unknown."
+    return f"The outlines of the {joined(titles)} are unsure, so their true edges are unknown."
 
 
 def _vessels(volume: Volume) -> str:

@@ -89,6 +89,11 @@ def as_point(values: FloatArray) -> Point:
     return x, y, z
 
 
+def joined(words: list[str]) -> str:
+    """Return words as a list in a sentence: ``a, b and c``."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
 def _point(value: object) -> Point | None:
     return None if value is None else as_point(np.asarray(value, dtype=np.float64))
 
