@@ -138,9 +138,15 @@ def _values(text: str, fact: Fact) -> list[Complaint]:
         found.append(Complaint("VALUE", "tells the numbers in another order"))
     if has_stray_digits(text) and not has_stray_digits(fact.sentence):
         found.append(Complaint("VALUE", "has digits that are not a number of the fact"))
-    if isinstance(fact.value, str) and _tells(fact.sentence, fact.value) and not _tells(text, fact.value):
+    if _has_words(fact) and not _tells(text, str(fact.value)):
         found.append(Complaint("VALUE", f"lacks the words: {fact.value}"))
     return found
+
+
+def _has_words(fact: Fact) -> bool:
+    """Return whether the value is words that must be told as they are; "unknown" need not."""
+    is_named = isinstance(fact.value, str) and fact.grade is not Grade.UNKNOWN
+    return is_named and _tells(fact.sentence, str(fact.value))
 
 
 def _tells(text: str, phrase: str) -> bool:
