@@ -255,7 +255,7 @@ def _film(work: Work) -> str:
         work.storyboard(),
         work.narration(),
         work.speech(),
-        work.case.output("speak"),
+        work.case.output("speak") / "speech",
         work.surfaces(),
         work.volume(),
         work.segmentation(),
