@@ -26,7 +26,7 @@ body{max-width:60rem;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.5rem;margin:0 0 .3rem}
 h2{font-size:1.1rem;margin:2rem 0 .5rem;border-bottom:2px solid #dfe4ea}
 .notice{background:#fff3cd;border:1px solid #e0b84c;padding:.5rem .8rem;border-radius:4px;font-weight:600}
-table{border-collapse:collapse;width:100%}
+table{border-collapse:collapse;min-width:55%}
 th,td{text-align:left;padding:.3rem .55rem;border-bottom:1px solid #e6eaef;vertical-align:top}
 th{background:#f4f6f8;font-weight:600}
 td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
@@ -149,7 +149,7 @@ def _facts(ledger: FactLedger) -> str:
         [fact.subject, fact.quantity, fact.literal, _interval(fact), fact.grade.value, fact.method]
         for fact in ledger
     ]
-    return f"<h2>Facts</h2>{_table(heads, rows, numbers=(2, 3))}"
+    return f"<h2>Facts</h2>{_table(heads, rows, numbers=(3,))}"
 
 
 def _interval(fact: Fact) -> str:

@@ -15,6 +15,7 @@ from medviz.core.storyboard import Storyboard
 from medviz.core.surface import Surface
 from medviz.core.volume import Volume
 from pipelines.planning.schema import Schema
+from pipelines.planreport import plan_report_html as plan_report_html
 
 
 class Procedure(Protocol):

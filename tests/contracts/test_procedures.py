@@ -36,7 +36,8 @@ def test_a_procedures_template_is_a_valid_plan(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_procedure_refuses_a_wrong_key_by_its_line(name):
     schema = procedure_schema(name)
-    text = f'schema_version = {schema.version}\nprocedure = "{name}"\n[{schema.tables[0].name}]\nno_such_key = 1\n'
+    head = f'schema_version = {schema.version}\nprocedure = "{name}"\n'
+    text = head + f"[{schema.tables[0].name}]\nno_such_key = 1\n"
     with pytest.raises(PlanInvalid) as caught:
         parse_plan(text.encode())
     assert caught.value.line == 4
