@@ -143,9 +143,11 @@ def largest_share(mask: NDArray[np.bool_]) -> float:
     """Return the share of the mask's voxels that its largest connected part holds, 0 to 1."""
     if not mask.any():
         return 0.0
-    parts, _ = ndimage.label(mask)
-    sizes = np.bincount(parts.ravel())[1:]
-    return float(sizes.max() / sizes.sum())
+    parts, count = ndimage.label(mask)
+    sizes = np.zeros(count + 1, dtype=np.int64)
+    for plane in parts:
+        sizes += np.bincount(plane.ravel(), minlength=count + 1)
+    return float(sizes[1:].max() / sizes[1:].sum())
 
 
 def order_findings(segmentation: Segmentation) -> list[Finding]:
@@ -166,9 +168,16 @@ def order_findings(segmentation: Segmentation) -> list[Finding]:
 
 def centre_mm(segmentation: Segmentation, name: str) -> NDArray[np.float64]:
     """Return the centre of gravity of a structure's voxels, LPS mm, shape (3,)."""
-    indices = np.argwhere(segmentation.mask(name)).mean(axis=0)
-    centre: NDArray[np.float64] = segmentation.grid.points(indices[None])[0]
+    mask = segmentation.mask(name)
+    middle = [
+        _middle(mask.sum(axis=tuple(other for other in range(3) if other != axis))) for axis in range(3)
+    ]
+    centre: NDArray[np.float64] = segmentation.grid.points(np.array([middle]))[0]
     return centre
+
+
+def _middle(counts: NDArray[np.intp]) -> float:
+    return float((np.arange(len(counts)) * counts).sum() / counts.sum())
 
 
 def cut_off(segmentation: Segmentation) -> tuple[str, ...]:

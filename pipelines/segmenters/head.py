@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from medviz.core.anatomy import STRUCTURES
 from medviz.core.progress import Progress, silent
@@ -155,7 +154,7 @@ def fuse(
     is_brain = (brain > 0) & (masks.cavity if has_cavity else masks.body & ~masks.bone & ~masks.air)
     labels[is_brain] = brain[is_brain]
     findings = () if has_cavity else (_NO_CAVITY,)
-    means = _mean_confidence(np.where(is_brain, brain, 0).astype(np.uint8), confidence)
+    means = _mean_confidence(np.where(is_brain, brain, np.uint8(0)), confidence)
     return segmentation_of(labels, volume.grid, means, models=(model, HU_RULES), findings=findings)
 
 
@@ -167,9 +166,13 @@ _NO_CAVITY = Finding(
 
 
 def _mean_confidence(labels: NDArray[np.uint8], confidence: NDArray[np.float32]) -> dict[str, float]:
-    """Return the mean probability over the voxels of each structure."""
-    numbers = np.unique(labels)
-    means = ndimage.mean(confidence, labels, numbers)
-    by_label = dict(zip(numbers.tolist(), np.atleast_1d(means).tolist(), strict=True))
-    known = {item.label: item.name for item in STRUCTURES.values() if item.label}
-    return {known[label]: float(mean) for label, mean in by_label.items() if label}
+    """Return the mean probability over the voxels of each structure; slice by slice, to save memory."""
+    total, count = np.zeros(256), np.zeros(256)
+    for plane, sure in zip(labels, confidence, strict=True):
+        total += np.bincount(plane.ravel(), sure.ravel(), minlength=256)
+        count += np.bincount(plane.ravel(), minlength=256)
+    return {
+        item.name: float(total[item.label] / count[item.label])
+        for item in STRUCTURES.values()
+        if item.label and count[item.label]
+    }

@@ -140,9 +140,17 @@ def largest(mask: Mask) -> Mask:
     parts, count = ndimage.label(mask)
     if count < 2:
         return mask
-    sizes = np.bincount(parts.ravel())
+    sizes = part_sizes(parts, count)
     sizes[0] = 0
     return np.asarray(parts == int(np.argmax(sizes)))
+
+
+def part_sizes(parts: NDArray[np.int32], count: int) -> NDArray[np.int64]:
+    """Return the voxels of each part of a labelled array, background first; by slices, to save memory."""
+    sizes = np.zeros(count + 1, dtype=np.int64)
+    for plane in parts:
+        sizes += np.bincount(plane.ravel(), minlength=count + 1)
+    return sizes
 
 
 def find_body(volume: Volume, view: Coarse) -> Mask:
@@ -225,7 +233,7 @@ def _filled_in_slices(mask: Mask, view: Coarse) -> Mask:
 
 def _without_specks(mask: Mask, voxel_ml: float, *, least_ml: float = 0.5) -> Mask:
     """Return the mask without parts under `least_ml`."""
-    parts, _ = ndimage.label(mask)
-    is_kept = np.bincount(parts.ravel()) * voxel_ml >= least_ml
+    parts, count = ndimage.label(mask)
+    is_kept = part_sizes(parts, count) * voxel_ml >= least_ml
     is_kept[0] = False
     return np.asarray(is_kept[parts])
