@@ -130,7 +130,9 @@ def deidentify_path(
         As `admit` and `deidentify` do.
     """
     profile, keys = load_profile(profile_name), project_keys(settings_home)
-    with tempfile.TemporaryDirectory(prefix="medviz-quarantine-", ignore_cleanup_errors=True) as place:
+    quarantine = settings_home / "quarantine"
+    quarantine.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.TemporaryDirectory(dir=quarantine) as place:
         raw = admit(
             source,
             Path(place) / "raw",

@@ -266,18 +266,13 @@ def test_an_item_with_its_own_character_set_is_read_by_it(tmp_path: Path) -> Non
     assert written.SourceImageSequence[0].SeriesDescription.strip() in ("Kopf", "Kopf von")
 
 
-def test_one_call_deidentifies_a_path_and_leaves_no_quarantine(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
-    monkeypatch.setattr("tempfile.tempdir", None)
-    (tmp_path / "tmp").mkdir()
+def test_one_call_deidentifies_a_path_and_leaves_no_quarantine(tmp_path: Path) -> None:
     make_raw.write_study(tmp_path / "in")
     study = deidentify_path(
         tmp_path / "in", tmp_path / "out", profile_name="basic", settings_home=tmp_path / "home"
     )
     assert len(study.files) == 3
-    assert list((tmp_path / "tmp").iterdir()) == []
+    assert list((tmp_path / "home" / "quarantine").iterdir()) == []
     key = tmp_path / "home" / "keys" / "project.key"
     assert key.stat().st_mode & 0o777 == 0o600
     assert project_keys(tmp_path / "home") == project_keys(tmp_path / "home")
