@@ -59,9 +59,7 @@ def deidentify(
     prose: ProseReader | None = None,
     progress: Progress = silent,
 ) -> DeidentifiedStudy:
-    """Write the de-identified files, the report and its page into `folder`, and return the study.
-
-    The same study, profile and keys give the same bytes.
+    """Write the de-identified files and the report into `folder`; the same input gives the same bytes.
 
     Parameters
     ----------

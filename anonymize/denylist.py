@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
 from difflib import SequenceMatcher
 
 from anonymize.dates import spellings
@@ -144,14 +143,3 @@ def _is_alike(word: str, other: str, likeness: float) -> bool:
     if abs(len(word) - len(other)) > 2:
         return False
     return SequenceMatcher(None, word, other).ratio() >= likeness
-
-
-def merged(lists: Iterable[DenyList]) -> DenyList:
-    """Return one list that holds all of several."""
-    whole = DenyList()
-    for item in lists:
-        whole.names |= item.names
-        whole.numbers |= item.numbers
-        whole.dates |= item.dates
-        whole.places |= item.places
-    return whole

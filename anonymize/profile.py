@@ -16,7 +16,6 @@ from medviz.core.errors import BadInput
 
 _PROFILES = Path(__file__).with_name("profiles")
 _TABLE = Path(__file__).with_name("ps315.json")
-PIXEL_OPTIONS = ("clean_pixel_data", "clean_recognizable_visual_features")
 SUPPORTED_OPTIONS = (
     "clean_pixel_data",
     "clean_descriptors",

@@ -148,11 +148,6 @@ def read_report(folder: Path) -> DeidentificationReport:
     return read_record(folder / REPORT_NAME, DeidentificationReport)
 
 
-def study_of(folder: Path, report: DeidentificationReport) -> tuple[Path, tuple[Path, ...]]:
-    """Return the folder and the files that the report speaks of."""
-    return folder, tuple(folder / file.name for file in report.files)
-
-
 def report_page(report: DeidentificationReport) -> str:
     """Return the report as one HTML page that loads nothing."""
     counts = Counter(action.action for action in report.actions for _ in range(action.count))
