@@ -14,7 +14,6 @@ import numpy as np
 from medviz.core.anatomy import STRUCTURES
 from medviz.core.facts import Fact, Grade
 from medviz.core.records import to_plain
-from medviz.core.storyboard import Camera
 from pipelines.film import captions, labels, lettering, slices
 from pipelines.film.captions import Cue
 from pipelines.film.cards import draw_card
@@ -24,12 +23,15 @@ from pipelines.film.lettering import GREY, WHITE, Colour, Sticker, Style, lay, w
 from pipelines.film.props import Props
 from pipelines.film.rasteriser import Rasteriser, background_frame
 from pipelines.film.theatre import NEEDLE, Moment, Theatre, moment_at
-from pipelines.film.timeline import END_ID, ShotTime
+from pipelines.film.timeline import ShotTime
 from pipelines.film.view import FloatArray, View, eased, view_of
 
 _FADE_S = 0.32
 _LOOKS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 """When in a shot it is found out what can be seen, and so be labelled."""
+
+_OUTLINED = ("cerebrum", "deep_grey", "ventricles", "cerebellum", "brainstem", "tumour")
+"""Outlined in the planes of a shot that names nothing."""
 
 _STEEL_INK: Colour = (214, 222, 232)
 
@@ -86,11 +88,8 @@ class ScenePainter:
 
     def state(self, frame: int) -> Hashable:
         """Return a value that is equal for frames that look the same."""
-        scene = self._theatre.scene(self.moment(frame))
-        looks = tuple((item.name, item.opacity, item.glow) for item in scene.drawables)
-        moment = self.moment(frame)
         there = presence(frame, self._time.frames, self._fps)
-        return scene.camera, looks, moment.depth_mm, moment.opening, there
+        return *self._theatre.look(self.moment(frame)), there
 
     def paint(self, frame: int, renderer: Rasteriser) -> Frame:
         """Return the picture of a frame, counted from the shot's first."""
@@ -106,10 +105,6 @@ class ScenePainter:
         picture = _faded(picture, layout, presence(frame, self._time.frames, self._fps))
         self._draw_measures(picture, view)
         return picture
-
-    def camera(self, frame: int) -> Camera:
-        """Return the camera of a frame."""
-        return self._theatre.scene(self.moment(frame)).camera
 
     def _place_labels(self) -> list[Label]:
         layout, frames = self._props.layout, self._time.frames
@@ -130,7 +125,7 @@ class ScenePainter:
             texts[NEEDLE] = "needle tip, depth 000 mm"
             middle = self.moment(round(0.6 * (frames - 1))).depth_mm or 0.0
             points[NEEDLE] = self._theatre.tip_mm(middle)
-        camera = self._theatre.scene(self.moment(frames // 2)).camera
+        camera = self._theatre.camera(self.moment(frames // 2))
         view = view_of(camera, layout.width, layout.height)
         span = (min(edge[0] for edge in edges), max(edge[1] for edge in edges))
         return labels.arrange(texts, points, view, layout, span, layout.px(262))
@@ -216,9 +211,8 @@ class SlicesPainter:
     def _draw_still(self) -> Frame:
         layout, props = self._props.layout, self._props
         picture = background_frame(layout.width, layout.height).copy()
-        names = [
-            item.structure for item in self._time.shot.shown if item.structure in props.segmentation.names()
-        ]
+        asked = [item.structure for item in self._time.shot.shown] or list(_OUTLINED)
+        names = [name for name in asked if name in props.segmentation.names()]
         outlined = {name: _ink(STRUCTURES[name].colour) for name in names}
         window = slices.Window() if props.volume.unit == "HU" else slices.whole_window(props.volume)
         slices.draw_planes(picture, self._panels, props.volume, props.segmentation, outlined, window)
@@ -250,7 +244,9 @@ class CardPainter:
     def _notes(self) -> list[str]:
         props = self._props
         notes = [f"Case {props.case_id}", "Draft: awaiting a clinician's signature."]
-        if self._time.shot.id == END_ID or self._time.first_frame > 0:
+        if self._time.spoken:
+            return []
+        if self._time.first_frame > 0:
             digests = ledger_digest(props.ledger)[:16], props.operation.document.sha256[:16]
             notes.append("Fact ledger {}   Plan {}".format(*digests))
         voice = props.speech.voice

@@ -218,22 +218,24 @@ def _enter_and_leave(
     last: NDArray[np.float64],
 ) -> None:
     """Fill the first and second place where each ray meets the surface (Möller and Trumbore 1997)."""
+    dx, dy, dz = direction[0], direction[1], direction[2]
     for t in range(triangles.shape[0]):
-        a = points[triangles[t, 0]].astype(np.float64)
-        e1 = points[triangles[t, 1]].astype(np.float64) - a
-        e2 = points[triangles[t, 2]].astype(np.float64) - a
-        p = np.cross(direction, e2)
-        det = np.dot(e1, p)
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        ax, ay, az = float(points[a, 0]), float(points[a, 1]), float(points[a, 2])
+        ux, uy, uz = points[b, 0] - ax, points[b, 1] - ay, points[b, 2] - az
+        vx, vy, vz = points[c, 0] - ax, points[c, 1] - ay, points[c, 2] - az
+        px, py, pz = dy * vz - dz * vy, dz * vx - dx * vz, dx * vy - dy * vx
+        det = ux * px + uy * py + uz * pz
         if abs(det) < 1e-12:
             continue
         for r in range(origins.shape[0]):
-            s = origins[r] - a
-            u = np.dot(s, p) / det
+            sx, sy, sz = origins[r, 0] - ax, origins[r, 1] - ay, origins[r, 2] - az
+            u = (sx * px + sy * py + sz * pz) / det
             if u < 0.0 or u > 1.0:
                 continue
-            q = np.cross(s, e1)
-            v = np.dot(direction, q) / det
-            at = np.dot(e2, q) / det
+            qx, qy, qz = sy * uz - sz * uy, sz * ux - sx * uz, sx * uy - sy * ux
+            v = (dx * qx + dy * qy + dz * qz) / det
+            at = (vx * qx + vy * qy + vz * qz) / det
             if v < 0.0 or u + v > 1.0 or at < 0.0:
                 continue
             if at < first[r]:

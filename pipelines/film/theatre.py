@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from medviz.core.plan import PlannedOperation, Simulation
-from medviz.core.storyboard import Shot, Shown
+from medviz.core.storyboard import Camera, Shot, Shown
 from medviz.core.surface import Surface
 from pipelines.film.scene import Drawable, Hole, Material, Scene, Shape
 from pipelines.film.shapes import axis_of, crossing_mm, hole_wall, near_axis, needle_shape
@@ -84,6 +84,7 @@ class Theatre:
         self.shown = tuple(item for item in shot.shown if item.structure in shapes)
         self._entry, self._target = operation.trajectory.entry_mm, operation.trajectory.target_mm
         self._cuts = self._cut_layers()
+        self._wall_of: dict[tuple[str, float], Shape | None] = {}
 
     def scene(self, moment: Moment) -> Scene:
         """Return everything that is drawn at a moment."""
@@ -94,7 +95,18 @@ class Theatre:
             drawables += self._walls(drawables, hole)
         if moment.depth_mm is not None:
             drawables.append(self._needle(moment.depth_mm))
-        return Scene(tuple(drawables), camera_between(*self._cameras, share), hole)
+        return Scene(tuple(drawables), self.camera(moment), hole)
+
+    def look(self, moment: Moment) -> tuple[object, ...]:
+        """Return a value that is equal for moments that look the same."""
+        share = eased(moment.fraction)
+        opacities = tuple(_between(item.opacity_start, item.opacity_end, share) for item in self.shown)
+        glows = tuple(self._glow(item, moment) for item in self.shown)
+        return self.camera(moment), opacities, glows, moment.depth_mm, moment.opening
+
+    def camera(self, moment: Moment) -> Camera:
+        """Return the camera at a moment."""
+        return camera_between(*self._cameras, eased(moment.fraction))
 
     def tip_mm(self, depth_mm: float) -> FloatArray:
         """Return where the needle's tip is, LPS mm."""
@@ -103,20 +115,22 @@ class Theatre:
 
     def _drawable(self, item: Shown, moment: Moment, share: float) -> Drawable:
         surface = self._surfaces[item.structure]
-        glow = 0.0
-        if item.glows_near_needle and moment.depth_mm is not None:
-            level = warning_of(self._simulation, item.structure, moment.depth_mm)
-            glow = level * pulse(moment.seconds)
         return Drawable(
             item.structure,
             self._shapes[item.structure],
             surface.colour,
             _between(item.opacity_start, item.opacity_end, share),
-            glow,
+            self._glow(item, moment),
             is_hatched=not surface.is_reliable,
             is_cut=item.cut_by_opening,
             material=_MATERIALS.get(item.structure, Material()),
         )
+
+    def _glow(self, item: Shown, moment: Moment) -> float:
+        if not item.glows_near_needle or moment.depth_mm is None:
+            return 0.0
+        level = warning_of(self._simulation, item.structure, moment.depth_mm)
+        return level * pulse(moment.seconds)
 
     def _needle(self, depth_mm: float) -> Drawable:
         radius_mm = self._operation.needle_radius_mm
@@ -154,14 +168,20 @@ class Theatre:
         ways = (float(direction[0]), float(direction[1]), float(direction[2]))
         origin = (float(start[0]), float(start[1]), float(start[2]))
         deepest_mm = max(end for _, _, end in self._cuts) + 3.0
-        return Hole(origin, ways, BURR_RADIUS_MM * opening, _ABOVE_MM, deepest_mm)
+        return Hole(origin, ways, round(BURR_RADIUS_MM * opening, 2), _ABOVE_MM, deepest_mm)
+
+    def _wall(self, name: str, part: Shape, radius_mm: float, end_mm: float) -> Shape | None:
+        key = (name, radius_mm)
+        if key not in self._wall_of:
+            self._wall_of[key] = hole_wall(
+                part, self._entry, self._target, radius_mm=radius_mm, low_mm=_ABOVE_MM, high_mm=end_mm
+            )
+        return self._wall_of[key]
 
     def _walls(self, drawables: list[Drawable], hole: Hole) -> list[Drawable]:
         by_name, walls = {item.name: item for item in drawables}, []
         for name, part, end_mm in self._cuts:
-            wall = hole_wall(
-                part, self._entry, self._target, radius_mm=hole.radius_mm, low_mm=_ABOVE_MM, high_mm=end_mm
-            )
+            wall = self._wall(name, part, hole.radius_mm, end_mm)
             if wall is not None:
                 raw = (np.asarray(by_name[name].colour) * np.array([0.95, 0.78, 0.70])).clip(0, 1)
                 colour = (float(raw[0]), float(raw[1]), float(raw[2]))

@@ -98,11 +98,16 @@ def make_timeline(
 def with_cards(storyboard: Storyboard) -> tuple[Shot, ...]:
     """Return the shots with a title card before and an end card behind, where the story has none."""
     shots = storyboard.shots
-    if not shots or shots[0].kind != "card":
+    if not shots or not _is_plain_card(shots[0]):
         shots = (_card(TITLE_ID, storyboard.title, 3.0), *shots)
-    if shots[-1].kind != "card" or len(shots) == 1:
+    if len(shots) == 1 or not _is_plain_card(shots[-1]):
         shots = (*shots, _card(END_ID, "Awaiting a clinician's signature", 4.0))
     return shots
+
+
+def _is_plain_card(shot: Shot) -> bool:
+    """Return whether a shot is a card that tells no facts: the story's own title or end."""
+    return shot.kind == "card" and not shot.fact_ids
 
 
 def _card(shot_id: str, title: str, least_s: float) -> Shot:
