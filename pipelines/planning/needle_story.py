@@ -193,7 +193,7 @@ def _approach(scene: _Scene) -> Shot:
 
 def _corridor(scene: _Scene) -> Shot:
     points = np.concatenate([ball(scene.entry, _PATH_BALL_MM), ball(scene.target, 2 * _PATH_BALL_MM)])
-    start, end = (_turned_from_front(scene, _leant(scene, lean)) for lean in (0.35, 0.65))
+    start, end = (_turned_from_front(scene, _leant(scene, lean)) for lean in (0.5, 0.8))
     rows = [
         *_brain_rows(0.12, 0.12),
         ("deep_grey", 0.8, 0.8),
