@@ -1,1 +1,1 @@
-"""Segmenters, one file each: found by their file name, never imported to be listed."""
+"""Segmenters, one file each: a file is one when it defines `segment`; it is read, never imported, to be listed."""

@@ -12,7 +12,7 @@ from pipelines.surfaces.extract import with_volume
 from pipelines.surfaces.shape import is_watertight, volume_mm3
 
 FIRST_TOLERANCE_MM = 0.05
-GROWTH = 1.7
+GROWTH = 1.4
 MOST_TOLERANCE_MM = 2.5
 MOST_OFFSET_MM = 0.25
 
