@@ -1,1 +1,1 @@
-"""Segmenters, one file each: a file is one when it defines `segment`; it is read, never imported, to be listed."""
+"""Segmenters, one file each: a file that defines `segment`; it is read, never imported, to be listed."""
