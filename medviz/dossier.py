@@ -11,7 +11,6 @@ from medviz.core.facts import FactLedger
 from medviz.core.plan import PlannedOperation
 from medviz.core.records import read_record, write_text_atomically
 from medviz.core.speech import Narration
-from medviz.core.study import DeidentifiedStudy
 
 _COPIES = (
     ("film", "film.mp4", "film.mp4"),
@@ -29,7 +28,7 @@ _COPIES = (
     ("mesh", "exports", "surfaces"),
     ("volume", "volume.json", "geometry.json"),
     ("deface", "face.json", "face.json"),
-    ("deidentify", "report.json", "deidentification.json"),
+    ("deidentify", "deidentification.json", "deidentification.json"),
     ("deidentify", "report.html", "deidentification.html"),
 )
 
@@ -62,7 +61,9 @@ def _geometry_lines(case: CaseFolder) -> list[str]:
 
 
 def _held_lines(case: CaseFolder) -> list[str]:
-    study = read_record(case.output("deidentify") / "study.json", DeidentifiedStudy)
+    from anonymize.deid import read_deidentified
+
+    study = read_deidentified(case.output("deidentify"))
     reasons = sorted({problem.reason for problem in study.problems})
     return [f"{len(study.problems)} files were held back: {', '.join(reasons)}."] if reasons else []
 

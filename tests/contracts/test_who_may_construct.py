@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("medviz", "anonymize", "pipelines", "review", "sample_data")
-MAKERS = {"DeidentifiedStudy": "anonymize", "Approval": "review", "Release": "review"}
+MAKERS = {
+    "DeidentifiedStudy": "anonymize",
+    "Approval": "review",
+    "Rejection": "review",
+    "Release": "review",
+}
+CALL = """
+from pathlib import Path
+from medviz.core.drafts import Approval, Draft
+from review.release import release
+def leave(approval: Approval, draft: Draft) -> None:
+    release("C0001", Path("out"), {argument}, home=Path("home"))
+"""
 
 
 def calls(path: Path) -> set[str]:
@@ -27,7 +41,7 @@ def calls(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("promise", sorted(MAKERS))
-def test_only_one_room_constructs_the_promise(promise: str) -> None:
+def test_a_promise_is_made_in_one_room_only(promise: str) -> None:
     modules = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
     makers = {path.relative_to(ROOT).parts[0] for path in modules if promise in calls(path)}
     assert makers <= {MAKERS[promise]}
@@ -41,3 +55,17 @@ def test_a_renamed_import_would_be_noticed(tmp_path: Path) -> None:
 
 def test_the_room_that_may_does_construct_it() -> None:
     assert any("DeidentifiedStudy" in calls(path) for path in (ROOT / "anonymize").glob("*.py"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("argument", "is_accepted"), [("approval", True), ("draft", False), ("None", False)])
+def test_release_takes_an_approval_and_no_draft_says_mypy(
+    tmp_path: Path, argument: str, is_accepted: bool
+) -> None:
+    file = tmp_path / "leaving.py"
+    file.write_text(CALL.format(argument=argument))
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file", "pyproject.toml", str(file)]
+    checked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (checked.returncode == 0) == is_accepted, checked.stdout
+    if not is_accepted:
+        assert 'expected "Approval"' in checked.stdout
