@@ -24,7 +24,8 @@ from pipelines.planning.target import Target
 
 _SCOUTS = 4000
 _CONE_MARGIN_RAD = np.radians(4.0)
-_MEASURED_AT_MOST = 120
+_MEASURED_AT_MOST = 200
+_ALIKE_MM = 1.5
 _CLEAR_ENOUGH_MM = 10.0
 _IDEAL_FRONTAL = (48.0, 27.5)  # sagittal degrees, mm from the midline: Kocher's point
 _MIDLINE_SLACK_MM = 3.0
@@ -264,10 +265,20 @@ def _measured(field: Field, request: Request, judged: _Judged) -> tuple[list[Tra
         trajectory, refusal = _trajectory(field, request, judged, index)
         if trajectory is None:
             failed.append(refusal)
+            score[_like(judged.rays, index)] = -np.inf
             continue
         chosen.append(trajectory)
         score[np.linalg.norm(skulls - skulls[index], axis=1) < request.apart_mm] = -np.inf
     return chosen, failed
+
+
+def _like(rays: Rays, index: int) -> Mask:
+    """Return the ways so near to one that broke a limit, at both ends, that they hardly differ from it."""
+    skulls = rays.skull_points_mm
+    at_skull = np.linalg.norm(skulls - skulls[index], axis=1)
+    at_target = np.linalg.norm(rays.targets_mm - rays.targets_mm[index], axis=1)
+    near: Mask = np.maximum(at_skull, at_target) < _ALIKE_MM
+    return near
 
 
 def _trajectory(field: Field, request: Request, judged: _Judged, index: int) -> tuple[Trajectory | None, str]:
