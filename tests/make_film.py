@@ -63,13 +63,13 @@ def make_story(*, spacing_mm: tuple[float, float, float] = (4.0, 3.0, 3.0), sent
     ledger = FactLedger((
         _fact("skull.volume", "skull", "volume", 512.3, "ml"),
         _fact("trajectory.length", "the needle path", "length", length_mm, "mm"),
-        _fact("clearance.deep_grey", "the needle path", "least distance to the deep grey nuclei", 4.2, "mm", (3.1, 5.3)),
+        _fact("clearance.deep_grey", "the needle", "least distance to the deep grey nuclei", 4.2, "mm", (3.1, 5.3)),
         _fact("vessels", "vessels", "position", "", "", None, Grade.UNKNOWN),
     ))  # fmt: skip
     board = Storyboard("Ventricular catheter, left frontal", make_shots(length_mm))
     texts = (
         ("overview", "skull.volume", "The skull measures 512.3 ml."),
-        ("planes", "trajectory.length", f"The needle path is {length_mm:.1f} mm long, from the skin to the target in the ventricle."),
+        ("planes", "trajectory.length", f"The path is {length_mm:.1f} mm long, from the skin to the ventricle."),
         ("approach", "clearance.deep_grey", "The path passes the deep grey nuclei at 4.2 mm."),
         ("limits", "vessels", "Vessels cannot be seen in a study without contrast."),
     )  # fmt: skip
@@ -79,7 +79,15 @@ def make_story(*, spacing_mm: tuple[float, float, float] = (4.0, 3.0, 3.0), sent
     speech = Speech(RATE_HZ, utterances, ModelRecord("tones", "1"), is_stand_in=True)
     surfaces = make_surfaces(head.segmentation, names=STRUCTURES)
     return Story(
-        board, narration, speech, surfaces, head.volume, head.segmentation, operation, make_simulation(length_mm), ledger
+        board,
+        narration,
+        speech,
+        surfaces,
+        head.volume,
+        head.segmentation,
+        operation,
+        make_simulation(length_mm),
+        ledger,
     )
 
 
@@ -96,8 +104,9 @@ def make_shots(length_mm: float, *, least_s: float = 0.5) -> tuple[Shot, ...]:
     inside += (Shown("skull", 0.35, 0.25, cut_by_opening=True), Shown("cerebrum", 0.3, 0.22), *deep)
     start, end = camera((-150.0, -560.0, 150.0)), camera((200.0, -430.0, 260.0))
     return (
-        Shot("overview", "The head", "scene", start, end, (*context, *deep), ("skull.volume",), least_s=least_s),
-        Shot("planes", "The target", "slices", None, None, tuple(Shown(name, 1, 1) for name in STRUCTURES[1:]),
+        Shot("overview", "The head", "scene", start, end, (*context, *deep), ("skull.volume",),
+             least_s=least_s),
+        Shot("planes", "The target", "slices", None, None, tuple(Shown(n, 1, 1) for n in STRUCTURES[1:]),
              ("trajectory.length",), slices_at_mm=TARGET_MM, least_s=least_s),
         Shot("approach", "The approach", "scene", end, camera((330.0, -330.0, 190.0), angle_deg=26.0), inside,
              ("clearance.deep_grey",), -20.0, length_mm, 0.0, 1.0, least_s=least_s),
@@ -148,4 +157,6 @@ def _fact(
     grade: Grade = Grade.MEASURED,
 ) -> Fact:
     sentence = f"The {quantity} of {subject} is {value} {unit}."
-    return Fact(fact_id, subject, quantity, value, unit, 1, interval, "test", ("volume",), grade, (subject,), sentence)
+    return Fact(
+        fact_id, subject, quantity, value, unit, 1, interval, "test", ("volume",), grade, (subject,), sentence
+    )

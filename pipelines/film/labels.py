@@ -115,9 +115,8 @@ def arrange(
         widest = max((width_of(texts[n], style_of(layout)) for n in names), default=0)
         x = _column(is_left, widest, edges, layout)
         top = top_left if is_left else layout.heading_bottom + layout.px(20)
-        heights = _spread(
-            [float(at[n][1]) for n in names], top, layout.caption_top - layout.px(26), layout.px(38)
-        )
+        bottom = layout.caption_top - layout.px(26) if is_left else layout.band_top - layout.px(160)
+        heights = _spread([float(at[n][1]) for n in names], top, bottom, layout.px(38))
         for name, y in zip(names, heights, strict=True):
             labels.append(Label(name, texts[name], points[name], is_left, x, y))
     return labels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import textwrap
@@ -290,26 +291,27 @@ class Overlay:
         cue, told = words
         if told >= 0 and self.time.shot.kind == "scene":
             sentence = self.props.narration.sentences[self.time.spoken[told].sentence_index]
-            for sticker in fact_stickers(self.props, sentence.fact_ids):
-                lay(picture, sticker)
+            lay(picture, fact_panel(self.props.layout, self.props.ledger[sentence.fact_ids[0]]))
         if cue >= 0:
             lay(picture, captions.burnt(self.props.layout, self.cues[cue].lines))
 
 
-def fact_stickers(props: Props, fact_ids: tuple[str, ...]) -> list[Sticker]:
-    """Return the panel with the first fact of a sentence, from the ledger: name, value, how known."""
-    layout = props.layout
-    stickers, y = [], float(layout.heading_bottom + layout.px(10))
-    for fact in [props.ledger[fact_id] for fact_id in fact_ids][:1]:
-        name = textwrap.wrap(f"{fact.subject}: {fact.quantity}", 32, max_lines=2, placeholder="…")
-        value = textwrap.wrap(fact.literal, 20, max_lines=1, placeholder="…")
-        rows = [written(row, Style(layout.px(20), GREY, outline=layout.px(1))) for row in name]
-        rows += [written(row, Style(layout.px(40), WHITE, weight=1, outline=layout.px(2))) for row in value]
-        rows.append(written(_how_known(fact), Style(layout.px(18), (150, 200, 190), outline=layout.px(1))))
-        for row in rows:
-            stickers.append(row.at(layout.margin, y))
-            y += row.height
-    return stickers
+@functools.lru_cache(maxsize=64)
+def fact_panel(layout: Layout, fact: Fact) -> Sticker:
+    """Return the panel of a fact, from the ledger and never shortened: what, how much, how known."""
+    small, big = Style(layout.px(20), GREY), Style(layout.px(40), WHITE, weight=1)
+    if len(fact.literal) > 14:
+        big = Style(layout.px(25), WHITE, weight=1)
+    rows = [written(row, small) for row in textwrap.wrap(f"{fact.subject}: {fact.quantity}", 32)]
+    rows += [written(row, big) for row in textwrap.wrap(fact.literal, 24)]
+    rows.append(written(_how_known(fact), Style(layout.px(18), (150, 200, 190))))
+    left, top = layout.margin - layout.px(10), layout.heading_bottom + layout.px(2)
+    size = max(row.width for row in rows) + layout.px(22), sum(row.height for row in rows) + layout.px(16)
+    parts, y = [lettering.panel(*size, opacity=0.42).at(left, top)], top + layout.px(8)
+    for row in rows:
+        parts.append(row.at(layout.margin, y))
+        y += row.height
+    return lettering.stacked(parts)
 
 
 def _how_known(fact: Fact) -> str:

@@ -72,7 +72,7 @@ def lit(word: np.uint32, paint: NDArray[np.float32], row: int) -> Light:
     opacity = paint[row, 3]
     thin = opacity * (0.36 + 0.64 * opacity)
     thick = 1.0 - (1.0 - opacity) ** 3
-    clear = 1.0 - 0.50 * (1.0 - opacity) * nz  # glass that faces the eye adds little light of its own
+    clear = 1.0 - 0.36 * (1.0 - opacity) * nz  # glass that faces the eye adds little light of its own
     return red * clear, green * clear, blue * clear, thin + (thick - thin) * edge * edge, paint[row, 8]
 
 
@@ -112,9 +112,9 @@ def blend(
         warm = light[4]
         share = through * (1.0 if word & np.uint32(1) else min(light[3] + (1.0 - light[3]) * 0.5 * warm, 1.0))
         clear = 1.0 - haze
-        red += share * ((light[0] * (1.0 - 0.45 * warm) + warm * 0.60) * clear + behind[0] * haze)
-        green += share * ((light[1] * (1.0 - 0.75 * warm) + warm * 0.09) * clear + behind[1] * haze)
-        blue += share * ((light[2] * (1.0 - 0.85 * warm) + warm * 0.008) * clear + behind[2] * haze)
+        red += share * ((light[0] * (1.0 - 0.60 * warm) + warm * 0.62) * clear + behind[0] * haze)
+        green += share * ((light[1] * (1.0 - 0.80 * warm) + warm * 0.11) * clear + behind[1] * haze)
+        blue += share * ((light[2] * (1.0 - 0.95 * warm) + warm * 0.004) * clear + behind[2] * haze)
         if warm > 0.0:  # a warning shines through what covers it
             beam = through**0.4 * warm
             red += 0.40 * beam

@@ -42,7 +42,7 @@ MOST_TRIANGLES = 120_000
 """Triangles of the fullest shot, needle not counted."""
 
 _LEAST_TRIANGLES = 3000
-_LOOK = "1"
+_LOOK = "2"
 """Goes into every shot's key: raise it when the same inputs must look different."""
 
 
@@ -172,9 +172,20 @@ def make_film(
     layout = Layout(*size)
     by_name = {surface.name: surface for surface in surfaces}
     props = Props(
-        case_id, storyboard.title, layout, by_name, {}, volume, segmentation, operation, simulation, ledger,
-        narration, speech, captions_burnt_in,
-    )  # fmt: skip
+        case_id,
+        storyboard.title,
+        layout,
+        by_name,
+        {},
+        volume,
+        segmentation,
+        operation,
+        simulation,
+        ledger,
+        narration,
+        speech,
+        captions_burnt_in,
+    )
     kept = shots_folder or folder / "shots"
     with disk_watched():
         kept.mkdir(parents=True, exist_ok=True)
@@ -192,9 +203,7 @@ def _check(storyboard: Storyboard, surfaces: Sequence[Surface], volume: Volume) 
         raise FrameMismatch("A surface is not in the volume's patient coordinate system.")
 
 
-def _shoot(
-    timeline: Timeline, props: Props, kept: Path, *, threads: int, progress: Progress
-) -> list[str]:
+def _shoot(timeline: Timeline, props: Props, kept: Path, *, threads: int, progress: Progress) -> list[str]:
     """Render the shots that are not there yet, and return the content key of each shot."""
     basis = _basis(props)
     keys = [_key(time, timeline, props, basis) for time in timeline.shots]
@@ -234,7 +243,9 @@ def _overlay(timeline: Timeline, index: int, props: Props) -> Overlay:
 
 def _with_shapes(props: Props, timeline: Timeline) -> Props:
     """Return the props with every shown surface made ready: together at most `MOST_TRIANGLES` in a shot."""
-    shown = [{item.structure for item in time.shot.shown} for time in timeline.shots if time.shot.kind == "scene"]
+    shown = [
+        {item.structure for item in time.shot.shown} for time in timeline.shots if time.shot.kind == "scene"
+    ]
     sizes = {name: len(props.surfaces[name].triangles) for names in shown for name in names}
     fullest = max((sum(sizes[name] for name in names) for names in shown), default=1)
     share = min(1.0, MOST_TRIANGLES / max(fullest, 1))
@@ -264,7 +275,9 @@ def _basis(props: Props) -> dict[str, str]:
         for name, s in props.surfaces.items()
     }
     basis["/images"] = _array_digest(props.volume.voxels, props.segmentation.labels, props.volume.grid.affine)
-    basis["/operation"] = _digest(props.operation.trajectory, props.operation.needle_radius_mm, props.simulation)
+    basis["/operation"] = _digest(
+        props.operation.trajectory, props.operation.needle_radius_mm, props.simulation
+    )
     return basis
 
 
@@ -272,7 +285,11 @@ def _key(time: ShotTime, timeline: Timeline, props: Props, basis: dict[str, str]
     """Return the digest of everything that a shot's frames depend on."""
     start_s = time.first_frame / timeline.frames_per_second
     said = [
-        (props.narration.sentences[s.sentence_index], round(s.start_s - start_s, 6), round(s.end_s - start_s, 6))
+        (
+            props.narration.sentences[s.sentence_index],
+            round(s.start_s - start_s, 6),
+            round(s.end_s - start_s, 6),
+        )
         for s in time.spoken
     ]
     facts = [props.ledger[fact_id] for sentence, _, _ in said for fact_id in sentence.fact_ids]
@@ -284,7 +301,13 @@ def _key(time: ShotTime, timeline: Timeline, props: Props, basis: dict[str, str]
         made_of += [_digest(props.ledger), props.operation.document.sha256, props.title]
         made_of += [_digest(props.speech.voice, props.narration.model)]
     place = (timeline.shots.index(time), len(timeline.shots), timeline.frames_per_second, time.frames)
-    flags = (props.case_id, props.captions_burnt_in, props.speech.is_stand_in, props.layout.width, props.layout.height)
+    flags = (
+        props.case_id,
+        props.captions_burnt_in,
+        props.speech.is_stand_in,
+        props.layout.width,
+        props.layout.height,
+    )
     scale = sum(len(s.triangles) for s in props.surfaces.values())
     return _digest(_LOOK, time.shot, [_plain_said(row) for row in said], facts, made_of, place, flags, scale)
 
@@ -306,7 +329,9 @@ def _assemble(
         "comment": f"{NOT_FOR_DIAGNOSIS} Case {props.case_id}.",
         "description": f"Case {props.case_id}",
     }
-    join(files, track, film, frames_per_second=timeline.frames_per_second, chapters=chapters, metadata=metadata)
+    join(
+        files, track, film, frames_per_second=timeline.frames_per_second, chapters=chapters, metadata=metadata
+    )
     write_text_atomically(folder / "captions.vtt", captions.web_vtt(cues))
     write_text_atomically(folder / "chapters.vtt", _chapters_vtt(chapters))
     sentences = _sentences(timeline, props)
@@ -316,15 +341,24 @@ def _assemble(
     record = _record(timeline, props, keys, sentences, folder)
     write_record(folder / "film.json", record)
     return FilmFiles(
-        film, folder / "captions.vtt", folder / "chapters.vtt", folder / "transcript.md",
-        folder / "transcript.txt", folder / "poster.png", folder / "film.json", timeline.length_s, timeline.frames,
-    )  # fmt: skip
+        film,
+        folder / "captions.vtt",
+        folder / "chapters.vtt",
+        folder / "transcript.md",
+        folder / "transcript.txt",
+        folder / "poster.png",
+        folder / "film.json",
+        timeline.length_s,
+        timeline.frames,
+    )
 
 
 def _chapters(timeline: Timeline, props: Props) -> list[FilmChapter]:
     fps = timeline.frames_per_second
     return [
-        FilmChapter(time.first_frame / fps, (time.first_frame + time.frames) / fps, time.shot.title or props.title)
+        FilmChapter(
+            time.first_frame / fps, (time.first_frame + time.frames) / fps, time.shot.title or props.title
+        )
         for time in timeline.shots
     ]
 
@@ -342,9 +376,16 @@ def _sentences(timeline: Timeline, props: Props) -> tuple[SentenceRecord, ...]:
             first, last = int(spoken.start_s * fps), min(int(spoken.end_s * fps), timeline.frames - 1)
             result.append(
                 SentenceRecord(
-                    spoken.sentence_index, sentence.shot_id, sentence.fact_ids, sentence.text, sentence.source,
-                    first, last, round(spoken.start_s, 3), round(spoken.end_s, 3),
-                )  # fmt: skip
+                    spoken.sentence_index,
+                    sentence.shot_id,
+                    sentence.fact_ids,
+                    sentence.text,
+                    sentence.source,
+                    first,
+                    last,
+                    round(spoken.start_s, 3),
+                    round(spoken.end_s, 3),
+                )
             )
     return tuple(result)
 
@@ -385,14 +426,31 @@ def _record(
 ) -> FilmRecord:
     shots = tuple(
         ShotRecord(
-            time.shot.id, time.shot.title, time.shot.kind, time.first_frame, time.frames, key,
-            time.shot.camera_start, time.shot.camera_end,
+            time.shot.id,
+            time.shot.title,
+            time.shot.kind,
+            time.first_frame,
+            time.frames,
+            key,
+            time.shot.camera_start,
+            time.shot.camera_end,
         )
         for time, key in zip(timeline.shots, keys, strict=True)
-    )  # fmt: skip
+    )
     return FilmRecord(
-        props.title, props.case_id, props.layout.width, props.layout.height, timeline.frames_per_second,
-        timeline.frames, timeline.length_s, props.captions_burnt_in, props.speech.is_stand_in,
-        _digest(props.ledger), props.operation.document.sha256, file_sha256(folder / "film.mp4"),
-        file_sha256(folder / "captions.vtt"), shots, sentences,
-    )  # fmt: skip
+        props.title,
+        props.case_id,
+        props.layout.width,
+        props.layout.height,
+        timeline.frames_per_second,
+        timeline.frames,
+        timeline.length_s,
+        props.captions_burnt_in,
+        props.speech.is_stand_in,
+        _digest(props.ledger),
+        props.operation.document.sha256,
+        file_sha256(folder / "film.mp4"),
+        file_sha256(folder / "captions.vtt"),
+        shots,
+        sentences,
+    )
