@@ -7,9 +7,11 @@ exactly one JSON object. Exit codes: 0 done, 2 bad input, 3 geometry refused, 4 
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
+import warnings
 from pathlib import Path
 
 import typer
@@ -43,6 +45,7 @@ app.add_typer(desk.audit_app, name="audit")
 def main() -> None:
     """Run the command line and exit with the code of what happened."""
     os.umask(0o077)
+    _silence_libraries()
     try:
         refuse_foreign_names()
         with full_disk_told():
@@ -53,6 +56,12 @@ def main() -> None:
         _stop(error)
     except Exception as error:  # the door: what nobody foresaw ends here, told without its message
         _stop(_unforeseen(error))
+
+
+def _silence_libraries() -> None:
+    """Keep readers from printing header values: their warnings and logs may quote a patient's name."""
+    warnings.simplefilter("ignore")
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
 
 def _unforeseen(error: Exception) -> MedVizError:

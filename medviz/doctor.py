@@ -15,7 +15,7 @@ from medviz.core.settings import Settings
 _OURS = ("medviz", "anonymize", "pipelines", "review", "sample_data")
 _DISTRIBUTION = "medviz-clinic"
 _LEAST_DISK_GB, _LEAST_MEMORY_GB = 5.0, 6.0
-_CODEC_PACKAGES = ("pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle", "pyjpegls")
+_CODEC_PACKAGES = ("python-gdcm", "pylibjpeg-openjpeg", "pylibjpeg-rle", "pyjpegls")
 
 
 @dataclass(frozen=True, slots=True)

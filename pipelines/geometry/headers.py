@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pydicom import dcmread
+from pydicom.config import disable_value_validation
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import (
     HTJ2K,
@@ -94,7 +95,7 @@ def read_file(path: Path) -> FileContent:
 def _open(path: Path) -> tuple[Elements, str, int]:
     """Return the header, the transfer syntax, and where the pixel data starts (-1 when deflated)."""
     try:
-        with path.open("rb") as stream:
+        with disable_value_validation(), path.open("rb") as stream:  # its warnings quote header values
             dataset = dcmread(stream, stop_before_pixels=True, specific_tags=[tag(k) for k in _KEYWORDS])
             syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
             return (

@@ -56,9 +56,7 @@ _DECODERS: Mapping[str, tuple[str, ...]] = {
     RLELossless: ("pylibjpeg", "pydicom"),
     JPEGLSLossless: ("pyjpegls", "pylibjpeg", "gdcm"),
     JPEGLSNearLossless: ("pyjpegls", "pylibjpeg", "gdcm"),
-    **dict.fromkeys(
-        (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1), ("pylibjpeg", "gdcm")
-    ),
+    **dict.fromkeys((JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1), ("gdcm",)),
     **dict.fromkeys((JPEG2000, JPEG2000Lossless, HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL), ("pylibjpeg",)),
 }
 """Which decoder is trusted with which syntax, best first; never left to what happens to be installed."""
