@@ -63,13 +63,13 @@ def make_story(*, spacing_mm: tuple[float, float, float] = (4.0, 3.0, 3.0), sent
     ledger = FactLedger((
         _fact("skull.volume", "skull", "volume", 512.3, "ml"),
         _fact("trajectory.length", "the needle path", "length", length_mm, "mm"),
-        _fact("clearance.deep_grey", "the needle", "least distance to the deep grey nuclei", 4.2, "mm", (3.1, 5.3)),
+        _fact("clearance.deep_grey", "the needle", "distance to the deep grey nuclei", 4.2, "mm", (3.1, 5.3)),
         _fact("vessels", "vessels", "position", "", "", None, Grade.UNKNOWN),
     ))  # fmt: skip
     board = Storyboard("Ventricular catheter, left frontal", make_shots(length_mm))
     texts = (
         ("overview", "skull.volume", "The skull measures 512.3 ml."),
-        ("planes", "trajectory.length", f"The path is {length_mm:.1f} mm long, from the skin to the ventricle."),
+        ("planes", "trajectory.length", f"The path from the skin is {length_mm:.1f} mm long."),
         ("approach", "clearance.deep_grey", "The path passes the deep grey nuclei at 4.2 mm."),
         ("limits", "vessels", "Vessels cannot be seen in a study without contrast."),
     )  # fmt: skip

@@ -129,7 +129,15 @@ class ScenePainter:
         camera = self._theatre.camera(self.moment(frames // 2))
         view = view_of(camera, layout.width, layout.height)
         span = (min(edge[0] for edge in edges), max(edge[1] for edge in edges))
-        return labels.arrange(texts, points, view, layout, span, layout.px(262))
+        return labels.arrange(texts, points, view, layout, span, self._under_facts())
+
+    def _under_facts(self) -> float:
+        """Return the height under the tallest fact panel of the shot, in pixels."""
+        layout, props = self._props.layout, self._props
+        told = [props.narration.sentences[spoken.sentence_index].fact_ids[0] for spoken in self._time.spoken]
+        panels = [fact_panel(layout, props.ledger[fact_id]) for fact_id in told]
+        lowest = max((panel.y + panel.height for panel in panels), default=layout.heading_bottom)
+        return float(lowest + layout.px(34))
 
     def _title(self, name: str) -> str:
         title = STRUCTURES[name].title if name in STRUCTURES else name

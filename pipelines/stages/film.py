@@ -189,6 +189,8 @@ def make_film(
     kept = shots_folder or folder / "shots"
     with disk_watched():
         kept.mkdir(parents=True, exist_ok=True)
+        for left_over in kept.glob(".*.mp4"):  # of a run that was killed
+            left_over.unlink()
         keys = _shoot(timeline, props, kept, threads=threads, progress=progress)
         track = SoundTrack(sound.track(timeline, sounds, rate_hz), rate_hz)
         return _assemble(timeline, props, kept, keys, track, folder)
