@@ -60,7 +60,7 @@ _TABLE = (
     Structure("ventricles", "ventricles", 5, "35764002", "Brain ventricle", (0.25, 0.60, 0.95)),
     Structure("cerebellum", "cerebellum", 6, "113305005", "Cerebellum", (0.85, 0.72, 0.35), is_at_risk=True),
     Structure("brainstem", "brainstem", 7, "15926001", "Brainstem", (0.95, 0.45, 0.20), is_at_risk=True),
-    Structure("csf", "cerebrospinal fluid around the brain", 8, "280371009", "Subarachnoid space", (0.6, 0.8, 0.9)),
+    Structure("csf", "cerebrospinal fluid around the brain", 8, "33930006", "Subarachnoid space of brain", (0.6, 0.8, 0.9)),
     Structure("air", "air inside the body", 9, "15158005", "Air", (0.75, 0.85, 0.95)),
     Structure("liver", "liver", 20, "10200004", "Liver", (0.70, 0.35, 0.30)),
     Structure("portal_vein", "portal vein", 21, "32764006", "Portal vein", (0.30, 0.45, 0.90), is_at_risk=True),
