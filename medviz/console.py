@@ -31,6 +31,7 @@ def step_bars() -> Iterator[StepBars]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[figure]}"),
         console=notes,
+        disable=not notes.is_terminal,
     ) as bars:
         yield StepBars(bars)
 
@@ -52,8 +53,10 @@ class StepBars:
         return listen
 
     def finished(self, step: str, figure: str) -> None:
-        """Fill a step's bar and put its last word beside it."""
+        """Fill a step's bar and put its last word beside it; where nobody watches, print a line."""
         self.listener(step)(1.0, figure)
+        if not notes.is_terminal:
+            notes.print(f"{step}: {figure}", soft_wrap=True)
 
 
 def print_json(value: object) -> None:
