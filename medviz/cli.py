@@ -12,6 +12,7 @@ import os
 import sys
 import traceback
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import typer
@@ -32,9 +33,11 @@ app = typer.Typer(
     help=f"MedViz {__version__}: a study and a plan in, a film that waits for a clinician's signature out.",
 )
 
-for command in (run.run, run.demo, run.resume, cases.cases, look.doctor, look.sample, desk.release):
-    app.command()(command)
-for command in (stages.volume, stages.deid, stages.segment, stages.mesh, stages.plan, stages.film):
+_COMMANDS: tuple[Callable[..., None], ...] = (
+    run.run, run.demo, run.resume, cases.cases, look.doctor, look.sample, desk.release,
+    stages.volume, stages.deid, stages.segment, stages.mesh, stages.plan, stages.film,
+)  # fmt: skip
+for command in _COMMANDS:
     app.command()(command)
 app.add_typer(cases.case_app, name="case")
 app.add_typer(models.models_app, name="models")
