@@ -37,6 +37,7 @@ class CaseRequest:
     fingerprint: str
     source_hmac: str
     plan_sha256: str
+    procedure: str
     created_at: str
     profile: str
     segmenter: str

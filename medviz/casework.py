@@ -127,10 +127,14 @@ def _deidentify(work: Work) -> str:
 
 def _volume(work: Work) -> str:
     from pipelines.nifti import write_volume
-    from pipelines.stages.volume import make_volume
+    from pipelines.plandocument import read_plan
+    from pipelines.stages.plan import procedure_named
+    from pipelines.stages.volume import SeriesPreference, make_volume
 
     series = work.case.request.series_uid or None
-    volume = make_volume(work.study(), series_uid=series, progress=work.progress)
+    body_part = procedure_named(read_plan(work.case.plan_path).procedure).BODY_PART
+    wanted = SeriesPreference(region=body_part)
+    volume = make_volume(work.study(), series_uid=series, preference=wanted, progress=work.progress)
     write_volume(volume, work.folder)
     return f"The series was placed in the patient: {volume.report.outcome}. {volume.report.explanation}"
 
@@ -302,7 +306,7 @@ class Step:
 STEPS: Mapping[str, Step] = {
     "admit": Step(_admit, options=("source_hmac",)),
     "deidentify": Step(_deidentify, needs=("admit",), options=("profile",)),
-    "volume": Step(_volume, needs=("deidentify",), options=("series_uid",)),
+    "volume": Step(_volume, needs=("deidentify",), options=("series_uid", "procedure")),
     "deface": Step(_deface, needs=("volume",)),
     "segment": Step(_segment, needs=("deface",), options=("segmenter", "seed")),
     "mesh": Step(_mesh, needs=("segment",)),

@@ -44,11 +44,12 @@ def open_case(
             reason="SOURCE_MISSING",
             mend="Check the path of the study.",
         )
-    read_plan(plan)
+    document = read_plan(plan)
     keys = project_keys(settings.home)
     request: dict[str, object] = {
         "source_hmac": keys.digest("case source", _listing(source.resolve())).hex(),
-        "plan_sha256": hashlib.sha256(plan.read_bytes()).hexdigest(),
+        "plan_sha256": document.sha256,
+        "procedure": document.procedure,
         "profile": settings.profile,
         "segmenter": settings.segmenter,
         "narrator": settings.narrator,
@@ -77,10 +78,9 @@ def change_plan(case: CaseFolder, plan: Path) -> None:
     """
     from pipelines.plandocument import read_plan
 
-    read_plan(plan)
-    content = plan.read_bytes()
-    write_text_atomically(case.plan_path, content.decode())
-    case.amend(plan_sha256=hashlib.sha256(content).hexdigest())
+    document = read_plan(plan)
+    write_text_atomically(case.plan_path, plan.read_text(encoding="utf-8"))
+    case.amend(plan_sha256=document.sha256, procedure=document.procedure)
 
 
 def _listing(source: Path) -> bytes:

@@ -18,6 +18,8 @@ from pipelines.planning.needle_story import needle_storyboard
 NAME = "needle"
 TITLE = "Stereotactic needle to a deep target"
 SCHEMA = NEEDLE_SCHEMA
+BODY_PART = "HEAD"
+"""What the series should show, as DICOM's Body Part Examined writes it."""
 
 
 def plan(

@@ -24,6 +24,7 @@ class Procedure(Protocol):
     NAME: str
     TITLE: str
     SCHEMA: Schema
+    BODY_PART: str
 
     def plan(
         self,
