@@ -48,7 +48,7 @@ class Lists(NamedTuple):
     """Fragment lists of a picture.
 
     `slot_of` maps a pixel to its place (-1: none); every place has one list for each of `offsets`
-    (fixed point, x and y inside the pixel).
+    (fixed point, x and y inside the pixel). `tiles` says which squares of 8 by 8 pixels have any place.
     """
 
     width: int
@@ -56,6 +56,7 @@ class Lists(NamedTuple):
     slot_of: NDArray[np.int32]
     offsets: NDArray[np.int32]
     cells: Cells
+    tiles: NDArray[np.bool_]
 
 
 @compiled
@@ -96,9 +97,9 @@ def project_points(
 def pack(nx: Real, ny: Real, nz: Real, openness: Real, index: int, hides: bool) -> np.uint32:
     """Return the word of a fragment: its unit normal towards the eye, openness and drawable."""
     nz = max(nz, np.float32(0.0))
-    length = max((nx * nx + ny * ny + nz * nz) ** np.float32(0.5), np.float32(1e-6))
-    u = int((nx / length * np.float32(0.5) + np.float32(0.5)) * np.float32(1023.0) + np.float32(0.5))
-    v = int((ny / length * np.float32(0.5) + np.float32(0.5)) * np.float32(1023.0) + np.float32(0.5))
+    scale = np.float32(511.5) / max(np.float32(np.sqrt(nx * nx + ny * ny + nz * nz)), np.float32(1e-6))
+    u = int(nx * scale + np.float32(512.0))
+    v = int(ny * scale + np.float32(512.0))
     o = int(min(max(openness, np.float32(0.0)), np.float32(1.0)) * np.float32(63.0) + np.float32(0.5))
     return np.uint32((u << 22) | (v << 12) | (o << 6) | (index << 1) | (1 if hides else 0))
 
@@ -166,7 +167,7 @@ def draw_triangles(
     triangles: NDArray[np.int32], xy: Fixed, seen: Corners, lists: Lists, kind: Kind, cut: Cut
 ) -> None:
     """Put the fragments of every triangle that faces the eye into the lists."""
-    slot_of, offsets, cells = lists.slot_of, lists.offsets, lists.cells
+    slot_of, offsets, cells, tiles = lists.slot_of, lists.offsets, lists.cells, lists.tiles
     width, height = lists.width, lists.height
     low, high = offsets.min(), offsets.max()
     for t in range(triangles.shape[0]):
@@ -181,9 +182,19 @@ def draw_triangles(
         x1 = min((max(ax, bx, cx) - low) >> 8, width - 1)
         y0 = max((min(ay, by, cy) - high + SUBPIXEL - 1) >> 8, 0)
         y1 = min((max(ay, by, cy) - low) >> 8, height - 1)
-        if x0 <= x1 and y0 <= y1:
+        if x0 <= x1 and y0 <= y1 and has_place(tiles, x0, x1, y0, y1):
             box = (x0, x1, y0, y1, width, height)
             draw_one((a, b, c), (ax, ay, bx, by, cx, cy), box, seen, slot_of, offsets, cells, kind, cut)
+
+
+@compiled
+def has_place(tiles: NDArray[np.bool_], x0: int, x1: int, y0: int, y1: int) -> bool:
+    """Return whether any tile that a box of pixels touches has a place for fragments."""
+    for j in range(y0 >> 3, (y1 >> 3) + 1):
+        for i in range(x0 >> 3, (x1 >> 3) + 1):
+            if tiles[j, i]:
+                return True
+    return False
 
 
 @compiled
@@ -261,12 +272,14 @@ def add_fragment(
 
 
 @compiled
-def mark_edges(lists: Lists, gap_mm: float, most: int, slot_of: NDArray[np.int32]) -> int:
-    """Give every pixel on an edge a slot in `slot_of` (-1 elsewhere), and return how many there are.
+def mark_edges(lists: Lists, gap_mm: float, most: int, fine: Lists) -> int:
+    """Give every pixel on an edge a place in `fine` (none elsewhere), and return how many there are.
 
     An edge is where a right or lower neighbour shows other drawables, or the same at another depth.
     """
+    slot_of, tiles = fine.slot_of, fine.tiles
     slot_of[:] = -1
+    tiles[:] = False
     width, cells = lists.width, lists.cells
     nearness = cells.view(np.float32)
     for p in range(width * lists.height):
@@ -280,6 +293,7 @@ def mark_edges(lists: Lists, gap_mm: float, most: int, slot_of: NDArray[np.int32
     for p in range(width * lists.height):
         if slot_of[p] == 0:
             slot_of[p] = found if found < most else -1
+            tiles[p // width >> 3, p % width >> 3] = True
             found += 1
     return min(found, most)
 

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from medviz.core.anatomy import STRUCTURES
-from medviz.core.facts import Fact, Grade
+from medviz.core.facts import UNIT_WORDS, Fact, Grade
 from medviz.core.records import to_plain
 from pipelines.film import captions, labels, lettering, slices
 from pipelines.film.captions import Cue
@@ -307,7 +307,7 @@ class Overlay:
 @functools.lru_cache(maxsize=64)
 def fact_panel(layout: Layout, fact: Fact) -> Sticker:
     """Return the panel of a fact, from the ledger and never shortened: what, how much, how known."""
-    small, big = Style(layout.px(20), GREY), Style(layout.px(40), WHITE, weight=1)
+    small, big = Style(layout.px(20), (196, 204, 214)), Style(layout.px(40), WHITE, weight=1)
     if len(fact.literal) > 14:
         big = Style(layout.px(25), WHITE, weight=1)
     rows = [written(row, small) for row in textwrap.wrap(f"{fact.subject}: {fact.quantity}", 32)]
@@ -315,7 +315,7 @@ def fact_panel(layout: Layout, fact: Fact) -> Sticker:
     rows.append(written(_how_known(fact), Style(layout.px(18), (150, 200, 190))))
     left, top = layout.margin - layout.px(10), layout.heading_bottom + layout.px(2)
     size = max(row.width for row in rows) + layout.px(22), sum(row.height for row in rows) + layout.px(16)
-    parts, y = [lettering.panel(*size, opacity=0.42).at(left, top)], top + layout.px(8)
+    parts, y = [lettering.panel(*size, opacity=0.66).at(left, top)], top + layout.px(8)
     for row in rows:
         parts.append(row.at(layout.margin, y))
         y += row.height
@@ -328,4 +328,4 @@ def _how_known(fact: Fact) -> str:
     if fact.interval is None:
         return str(fact.grade)
     low, high = (f"{value:.{fact.decimals}f}" for value in fact.interval)
-    return f"{fact.grade}, {low} to {high} {fact.unit}"
+    return f"{fact.grade}, {low} to {high} {UNIT_WORDS.get(fact.unit, fact.unit)}"

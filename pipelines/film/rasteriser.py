@@ -66,7 +66,7 @@ class Rasteriser:
         seen = {index: _corners(scene.drawables[index], view) for index in order}
         cut = _cut(scene.hole, view)
         self._fill(self._lists, scene, order, seen, cut)
-        edges = fragments.mark_edges(self._lists, _EDGE_GAP_MM, self._most_edges, self._fine.slot_of)
+        edges = fragments.mark_edges(self._lists, _EDGE_GAP_MM, self._most_edges, self._fine)
         if edges:
             self._fill(self._fine, scene, order, seen, cut)
         look = _look(scene, view, self.background)
@@ -107,7 +107,8 @@ def _new_lists(
 ) -> Lists:
     places = slots * len(samples)
     cells = np.zeros((places, ROW), dtype=np.uint32)
-    return Lists(width, height, slot_of, np.array(samples, dtype=np.int32), cells)
+    tiles = np.ones((height // 8 + 1, width // 8 + 1), dtype=np.bool_)
+    return Lists(width, height, slot_of, np.array(samples, dtype=np.int32), cells, tiles)
 
 
 def _opaque_first(drawables: tuple[Drawable, ...]) -> list[int]:

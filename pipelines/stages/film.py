@@ -42,7 +42,7 @@ MOST_TRIANGLES = 120_000
 """Triangles of the fullest shot, needle not counted."""
 
 _LEAST_TRIANGLES = 3000
-_LOOK = "2"
+_LOOK = "3"
 """Goes into every shot's key: raise it when the same inputs must look different."""
 
 

@@ -13,8 +13,8 @@ from medviz.core.errors import BadInput, StorageFull
 
 REQUEST: dict[str, object] = {
     "fingerprint": "f" * 64, "source_hmac": "s", "plan_sha256": "p", "procedure": "needle",
-    "profile": "basic", "created_at": "2026-01-01T00:00:00+00:00", "segmenter": "head", "narrator": "template",
-    "voice": "hibari", "seed": 1, "frames_per_second": 24, "captions_burnt_in": True,
+    "profile": "basic", "created_at": "2026-01-01T00:00:00+00:00", "segmenter": "head",
+    "narrator": "template", "voice": "hibari", "seed": 1, "frames_per_second": 24, "captions_burnt_in": True,
 }  # fmt: skip
 RECORD = StepRecord("mesh", "k" * 64, "", "It was done.", 1.0, 10.0)
 
