@@ -20,7 +20,7 @@ from pipelines.film.captions import Cue
 from pipelines.film.cards import draw_card
 from pipelines.film.furniture import Chapter, Frame, Layout, draw_cube, draw_scale_bar, fixed
 from pipelines.film.labels import Label
-from pipelines.film.lettering import GREY, WHITE, Colour, Sticker, Style, lay, written
+from pipelines.film.lettering import WHITE, Colour, Sticker, Style, lay, written
 from pipelines.film.props import Props
 from pipelines.film.rasteriser import Rasteriser, background_frame
 from pipelines.film.theatre import NEEDLE, Moment, Theatre, moment_at
