@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-import textwrap
 from dataclasses import dataclass
 
+from pipelines.captions import caption_lines
 from pipelines.film import lettering
 from pipelines.film.furniture import Layout
 from pipelines.film.lettering import Sticker, Style, written
 
-LINE_SIGNS = 42
 _LINES = 2
 
 
@@ -26,9 +25,8 @@ class Cue:
 
 def cues_of(text: str, start_s: float, end_s: float, sentence_index: int) -> list[Cue]:
     """Return the captions of one sentence; a long one is shown in parts, as long as its letters take."""
-    lines = textwrap.wrap(text, LINE_SIGNS, break_long_words=True)
-    count = -(-len(lines) // _LINES)
-    parts = _balanced(text, count) if len(lines) > 1 else [tuple(lines)] if lines else []
+    lines = caption_lines(text)
+    parts = [lines[i : i + _LINES] for i in range(0, len(lines), _LINES)]
     signs = [sum(len(line) for line in part) for part in parts]
     cues, at = [], start_s
     for part, length in zip(parts, signs, strict=True):
@@ -36,16 +34,6 @@ def cues_of(text: str, start_s: float, end_s: float, sentence_index: int) -> lis
         cues.append(Cue(at, until, part, sentence_index))
         at = until
     return cues
-
-
-def _balanced(text: str, count: int) -> list[tuple[str, ...]]:
-    """Return `count` captions of two lines each, lines as even as words allow."""
-    wanted = count * _LINES
-    for width in range(max(len(text) // wanted, 1), LINE_SIGNS + 1):
-        lines = textwrap.wrap(text, width, break_long_words=width == LINE_SIGNS)
-        if len(lines) <= wanted and all(len(line) <= width for line in lines):
-            break
-    return [tuple(lines[i : i + _LINES]) for i in range(0, len(lines), _LINES)]
 
 
 def web_vtt(cues: list[Cue]) -> str:
@@ -78,7 +66,7 @@ def burnt(layout: Layout, lines: tuple[str, ...]) -> Sticker:
     width = max(word.width for word in words) + 2 * layout.px(18)
     height = step * len(words) + layout.px(12)
     left, top = (layout.width - width) // 2, layout.caption_bottom - height
-    parts = [lettering.panel(width, height, opacity=0.68, radius=layout.px(8)).at(left, top)]
+    parts = [lettering.panel(width, height, opacity=0.8, radius=layout.px(8)).at(left, top)]
     for index, word in enumerate(words):
         y = top + layout.px(6) + index * step + (step - word.height) // 2
         parts.append(word.at((layout.width - word.width) // 2, y))

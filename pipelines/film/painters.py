@@ -315,7 +315,7 @@ def fact_panel(layout: Layout, fact: Fact) -> Sticker:
     rows.append(written(_how_known(fact), Style(layout.px(18), (150, 200, 190))))
     left, top = layout.margin - layout.px(10), layout.heading_bottom + layout.px(2)
     size = max(row.width for row in rows) + layout.px(22), sum(row.height for row in rows) + layout.px(16)
-    parts, y = [lettering.panel(*size, opacity=0.66).at(left, top)], top + layout.px(8)
+    parts, y = [lettering.panel(*size, opacity=0.82).at(left, top)], top + layout.px(8)
     for row in rows:
         parts.append(row.at(layout.margin, y))
         y += row.height
