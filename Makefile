@@ -21,7 +21,7 @@ check: setup ## Lint, types, import rules and the fast tests: under three minute
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest tests/unit tests/contracts -m "not slow and not model" --durations=5
+	$(BIN)/pytest -n 2 tests/unit tests/contracts -m "not slow and not model" --durations=5
 
 setup: $(VENV)/.ready
 
