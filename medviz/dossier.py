@@ -83,6 +83,7 @@ def _plan_report(case: CaseFolder) -> str:
         read_record(case.output("measure") / "ledger.json", FactLedger),
         read_volume(case.output("deface")),
         read_segmentation(case.output("segment")),
+        case_id=case.case_id,
     )
 
 

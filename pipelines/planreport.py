@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
+from medviz import NOT_FOR_DIAGNOSIS
 from medviz.core.anatomy import STRUCTURES, structure
 from medviz.core.facts import Fact, FactLedger
 from medviz.core.plan import PlannedOperation, Trajectory
@@ -17,7 +18,6 @@ from medviz.core.segmentation import Segmentation
 from medviz.core.volume import Volume
 from pipelines.planning.sections import Section, sections
 
-NOTICE = "Draft for clinical review. Not a medical device."
 _WINDOW_HU = (-60.0, 140.0)
 _OUTLINED = ("ventricles", "deep_grey", "brainstem", "cerebellum", "tumour")
 _STYLE = """
@@ -55,7 +55,7 @@ def plan_report_html(
     """
     parts = [
         f"<h1>{_escaped(_title(operation, case_id))}</h1>",
-        f'<p class="notice">{NOTICE}</p>',
+        f'<p class="notice">{NOT_FOR_DIAGNOSIS}</p>',
         _planes(operation, volume, segmentation),
         _unknowns(operation),
         _trajectories(operation),
@@ -70,8 +70,8 @@ def plan_report_html(
 
 def _title(operation: PlannedOperation, case_id: str) -> str:
     target = structure(operation.target_structure).title
-    case = f"{case_id}: " if case_id else ""
-    return f"{case}needle to the {target}, entry on the patient's {operation.side}"
+    case = f"Case {case_id}: needle" if case_id else "Needle"
+    return f"{case} to the {target}, entry on the patient's {operation.side}"
 
 
 def _escaped(text: object) -> str:

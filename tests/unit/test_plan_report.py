@@ -8,11 +8,12 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from medviz import NOT_FOR_DIAGNOSIS
 from medviz.core.facts import FactLedger
 from medviz.core.plan import PlannedOperation
 from pipelines.plandocument import parse_plan
 from pipelines.planning.sections import sections
-from pipelines.planreport import NOTICE, plan_report_html
+from pipelines.planreport import plan_report_html
 from pipelines.stages.facts import measure
 from pipelines.stages.plan import plan_operation
 from pipelines.stages.simulate import simulate
@@ -65,7 +66,7 @@ def test_the_page_tells_every_fact_with_unit_interval_method_and_grade(case):
 
 def test_the_page_says_that_it_is_a_draft_and_what_is_unknown(case):
     _, operation, _, page = case
-    assert NOTICE in page
+    assert NOT_FOR_DIAGNOSIS in page
     assert all(item.sentence in page for item in operation.unknowns)
 
 
