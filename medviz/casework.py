@@ -7,6 +7,7 @@ a rejected film re-renders only what changed.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -345,7 +346,6 @@ def run_step(name: str, case: CaseFolder, settings: Settings, progress: Progress
     with full_disk_told(), peak_memory() as peak:
         sentence = step.run(Work(case, settings, partial, progress))
         length_s = time.monotonic() - started
-
         record = StepRecord(name, key, "", sentence, round(length_s, 3), round(peak.mb, 1))
         return case.finish(record, partial, keep_old=step.keeps_old)
 
@@ -355,13 +355,6 @@ def is_step_done(name: str, case: CaseFolder) -> bool:
     if any(case.record(need) is None for need in STEPS[name].needs):
         return False
     return case.finished(name, _key(name, case)) is not None
-
-
-def run_case(case: CaseFolder, settings: Settings, progress: Progress = silent) -> Draft:
-    """Take a case through every step, in this process, and return the draft that waits for a clinician."""
-    for name in STEPS:
-        run_step(name, case, settings, progress)
-    return draft_of(case)
 
 
 def draft_of(case: CaseFolder) -> Draft:
@@ -381,6 +374,7 @@ def _key(name: str, case: CaseFolder) -> str:
 
 def methods_text(case: CaseFolder) -> str:
     """Return what every step said about itself: the methods section of the case."""
-    lines = [f"Made by MedViz {__version__}.", ""]
-    lines += [f"- {record.step}: {record.sentence}" for record in case.records()]
-    return "\n".join(lines) + "\n"
+    made_by = [f"Made by MedViz {__version__}.", ""]
+    before_draft = itertools.takewhile(lambda step: step != "draft", STEPS)
+    records = [record for step in before_draft if (record := case.record(step)) is not None]
+    return "\n".join(made_by + [f"- {record.step}: {record.sentence}" for record in records]) + "\n"
