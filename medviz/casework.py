@@ -295,13 +295,18 @@ def _submit(work: Work) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step: its function, the steps whose outputs it reads, the request's options it depends on."""
+    """One step: its function, the steps whose outputs it reads, the request's options it depends on.
+
+    `keeps_old` leaves earlier outputs where they are; `runs_always` is for a step whose effect lies outside
+    the case folder and may have been undone there, such as a draft that was voided.
+    """
 
     run: Callable[[Work], str]
     needs: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     version: int = 1
     keeps_old: bool = False
+    runs_always: bool = False
 
 
 STEPS: Mapping[str, Step] = {
@@ -325,7 +330,7 @@ STEPS: Mapping[str, Step] = {
     "draft": Step(
         _draft, needs=("film", "measure", "narrate", "mesh", "plan", "deidentify", "deface"), keeps_old=True
     ),
-    "submit": Step(_submit, needs=("draft",)),
+    "submit": Step(_submit, needs=("draft",), runs_always=True),
 }
 
 
@@ -339,7 +344,7 @@ def run_step(name: str, case: CaseFolder, settings: Settings, progress: Progress
     """
     step = STEPS[name]
     key = _key(name, case)
-    if (done := case.finished(name, key)) is not None:
+    if not step.runs_always and (done := case.finished(name, key)) is not None:
         return done
     partial = case.partial(name, key)
     started = time.monotonic()
@@ -352,7 +357,7 @@ def run_step(name: str, case: CaseFolder, settings: Settings, progress: Progress
 
 def is_step_done(name: str, case: CaseFolder) -> bool:
     """Return whether a step was done from what its inputs are now, with every output byte intact."""
-    if any(case.record(need) is None for need in STEPS[name].needs):
+    if STEPS[name].runs_always or any(case.record(need) is None for need in STEPS[name].needs):
         return False
     return case.finished(name, _key(name, case)) is not None
 

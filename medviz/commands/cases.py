@@ -59,8 +59,9 @@ def show(
 
 def _state(case: CaseFolder) -> tuple[str, str]:
     """Return a case's state and the step it is at."""
-    pending = next((step for step in STEPS if not is_step_done(step, case)), "")
-    if not pending:
+    made = [name for name, step in STEPS.items() if not step.runs_always]
+    pending = next((name for name in made if not is_step_done(name, case)), "")
+    if not pending and case.record("submit"):
         return "in review", ""
     note = read_note(case.case_id, CaseShelf(case.folder.parents[1]).home)
     return (note.state if note else "open"), pending

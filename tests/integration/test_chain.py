@@ -193,5 +193,11 @@ def test_a_draft_is_released_only_signed_and_only_with_exactly_its_bytes(
     finally:
         poster.write_bytes(before)
     assert changed.exit_code == 6
-    assert not (tmp_path / "changed").exists()
+    assert not (tmp_path / "changed" / "C0001").exists()
     assert medviz("audit", "verify", home=home).exit_code == 0
+    again = medviz("resume", "C0001", "--json", home=home)
+    assert again.exit_code == 0, again.errors
+    waiting = medviz("review", "list", "--json", home=home).json()["drafts"]
+    assert [draft["state"] for draft in waiting] == ["queued"], (
+        "a voided draft comes back to be reviewed anew"
+    )
