@@ -260,7 +260,7 @@ def read_once(reader: str, folder: str) -> dict[str, float]:
 
 
 def _own_peak_mb() -> float:
-    """Return this program's largest resident memory, MiB; `ru_maxrss` would count the parent's before exec."""
+    """Return this program's largest resident memory, MiB (`ru_maxrss` counts the parent's before exec)."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return float(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
 
