@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from medviz import __version__
 from medviz.casefolder import CaseFolder, StepRecord, full_disk_told, step_key
 from medviz.core.drafts import Draft
-from medviz.core.errors import BadInput
+from medviz.core.errors import BadInput, GeometryRefused
 from medviz.core.facts import FactLedger
 from medviz.core.manifest import manifest_of
 from medviz.core.plan import PlannedOperation, Simulation
@@ -31,6 +32,9 @@ from medviz.core.surface import Surface
 from medviz.core.volume import Volume
 from medviz.dossier import assemble, findings_of
 from medviz.memory import peak_memory
+
+if TYPE_CHECKING:
+    from anonymize.keys import ProjectKeys
 
 _NOT_EXPORTED = frozenset({"soft_tissue", "air"})  # inside the skin's surface; large, and nobody's question
 
@@ -127,17 +131,55 @@ def _deidentify(work: Work) -> str:
 
 
 def _volume(work: Work) -> str:
+    from anonymize.keys import project_keys
     from pipelines.nifti import write_volume
     from pipelines.plandocument import read_plan
     from pipelines.stages.plan import procedure_named
-    from pipelines.stages.volume import SeriesPreference, make_volume
 
-    series = work.case.request.series_uid or None
-    body_part = procedure_named(read_plan(work.case.plan_path).procedure).BODY_PART
-    wanted = SeriesPreference(region=body_part)
-    volume = make_volume(work.study(), series_uid=series, preference=wanted, progress=work.progress)
+    volume = place(
+        work.study(),
+        series_uid=work.case.request.series_uid,
+        body_part=procedure_named(read_plan(work.case.plan_path).procedure).BODY_PART,
+        keys=project_keys(work.settings.home),
+        progress=work.progress,
+    )
     write_volume(volume, work.folder)
     return f"The series was placed in the patient: {volume.report.outcome}. {volume.report.explanation}"
+
+
+def place(
+    study: DeidentifiedStudy,
+    *,
+    series_uid: str,
+    body_part: str,
+    keys: ProjectKeys,
+    progress: Progress = silent,
+) -> Volume:
+    """Return the volume of the series asked for, or of the best one for a body part.
+
+    Parameters
+    ----------
+    series_uid : str
+        New UID of the series the user named; empty to choose. The user may have named it by its original
+        UID or, from an earlier answer of ours, by the de-identified one: both lead to the same series.
+
+    Raises
+    ------
+    GeometryRefused
+        As `make_volume`.
+    """
+    from anonymize.uids import new_uid
+    from pipelines.stages.volume import SeriesPreference, make_volume
+
+    wanted = SeriesPreference(region=body_part)
+    try:
+        return make_volume(study, series_uid=series_uid or None, preference=wanted, progress=progress)
+    except GeometryRefused as error:
+        others = error.report.others if error.report and error.reason == "NO_SUCH_SERIES" else ()
+        named = [other.series_uid for other in others if new_uid(keys, other.series_uid) == series_uid]
+        if not named:
+            raise
+    return make_volume(study, series_uid=named[0], preference=wanted, progress=progress)
 
 
 def _deface(work: Work) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medviz.casefolder import CaseShelf
+from medviz.casework import place
 from medviz.commands.run import run_visibly
 from medviz.console import notes, print_json, print_line, print_table, step_bars
 from medviz.core.errors import BadInput, GeometryRefused, PlanInvalid
@@ -31,7 +32,9 @@ Study = Annotated[Path, typer.Argument(help="A folder, a zip, a DICOMDIR or one 
 def volume(
     study: Study,
     out: Out,
-    series: Annotated[str, typer.Option(help="Series Instance UID, as the study names it.")] = "",
+    series: Annotated[
+        str, typer.Option(help="UID of the series, as the study or an earlier answer has it.")
+    ] = "",
     json: Json = False,
 ) -> None:
     """Place a series in the patient: correct, resampled (by how many mm) or refused (exit code 3)."""
@@ -203,10 +206,9 @@ def _deidentified(study: Path) -> Iterator[DeidentifiedStudy]:
 def _volume_of(study: DeidentifiedStudy, series: str) -> Volume:
     from anonymize.keys import project_keys
     from anonymize.uids import new_uid
-    from pipelines.stages.volume import make_volume
 
     keys = project_keys(load_settings().home)
-    return make_volume(study, series_uid=new_uid(keys, series) if series else None)
+    return place(study, series_uid=new_uid(keys, series) if series else "", body_part="", keys=keys)
 
 
 def _volume_answer(

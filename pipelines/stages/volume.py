@@ -103,7 +103,8 @@ def _candidates(
     intake: Intake, series_uid: str | None, preference: SeriesPreference, limits: GeometryLimits
 ) -> list[Candidate]:
     if series_uid is not None and series_uid not in {series.series_uid for series in intake.series}:
-        raise _with_report(refused("NO_SUCH_SERIES"), [], intake, preference)
+        there = [_untouched(series, "another series was asked for") for series in intake.series]
+        raise _with_report(refused("NO_SUCH_SERIES"), there, intake, preference)
     if not any(series.frames for series in intake.series) and not any(s.broken for s in intake.series):
         raise _with_report(refused(_empty_reason(intake)), [], intake, preference)
     found = []
