@@ -23,6 +23,7 @@ from anonymize.head import (
     coarse,
     find_body,
     find_head,
+    largest,
     shows_trunk_only,
 )
 from medviz.core.errors import Uncertain
@@ -141,7 +142,7 @@ def _plan_cut(head: Head) -> _Cut | None:
     skin_mm = _skin_depth(head.body, back_mm)
     heights_mm = np.arange(skin_mm.shape[0])[:, None] * up_mm
     region = np.isfinite(skin_mm) & (skin_mm < pole_mm + _CHEEK_BEHIND_POLE_MM) & (heights_mm < brow_mm)
-    region = _largest_plane(region)
+    region = largest(region)
     if region.sum() * up_mm * left_mm < 400:  # mm2: less than an eye
         return None
     depth_mm = _smooth_surface(skin_mm, region, up_mm, left_mm)
@@ -169,16 +170,6 @@ def _skin_depth(body: Mask, back_mm: float) -> Floats:
     depth: Floats = np.argmax(body, axis=1).astype(np.float64) * back_mm
     depth[~body.any(axis=1)] = np.inf
     return depth
-
-
-def _largest_plane(mask: Mask) -> Mask:
-    labels, count = ndimage.label(mask)
-    if count == 0:
-        return mask
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    piece: Mask = labels == int(np.argmax(sizes))
-    return piece
 
 
 def _smooth_surface(skin_mm: Floats, region: Mask, up_mm: float, left_mm: float) -> Floats:

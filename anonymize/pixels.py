@@ -265,10 +265,3 @@ def _with_values(elements: Sequence[Element], picture: _Picture) -> tuple[Elemen
     if picture.pixels.shape[-1] > 1:
         kept.append(Element(_PLANAR, "US", b"\0\0"))
     return tuple(sorted(kept, key=lambda element: element.tag))
-
-
-def default_text_finder(*, threads: int = 1) -> TextFinder | None:
-    """Return the finder that ships with the product, or None when it or its models are missing."""
-    from anonymize.ocr import text_finder
-
-    return text_finder(threads=threads)

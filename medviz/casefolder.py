@@ -134,7 +134,7 @@ class CaseFolder:
 
     def amend(self, **changes: object) -> None:
         """Change what was asked; the steps that depend on it run again."""
-        write_record(self.folder / "case.json", replace(self.request, **changes))  # type: ignore[arg-type]
+        write_record(self.folder / "case.json", replace(self.request, **changes))  # type: ignore[arg-type]  # fields by name
 
     def forget(self, step: str) -> None:
         """Let a step run again, though nothing it was made from has changed."""
@@ -215,7 +215,7 @@ class CaseShelf:
             case.quarantine.mkdir(parents=True, mode=0o700)
             _write_private(case.quarantine / "source.txt", str(source.resolve()))
             case.plan_path.write_bytes(plan)
-            record = CaseRequest(case_id=case_id, **request)  # type: ignore[arg-type]
+            record = CaseRequest(case_id=case_id, **request)  # type: ignore[arg-type]  # fields by name
             write_record(case.folder / "case.json", record)
             pointers = self.folder / ".by-fingerprint"
             pointers.mkdir(exist_ok=True)

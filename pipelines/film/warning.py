@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
-from medviz.core.plan import OperationState, Simulation
+from medviz.core.plan import Simulation
 
 FAR_MM = 14.0
 """Distance from which a structure begins to glow."""
@@ -43,8 +42,3 @@ def warning_of(simulation: Simulation, structure: str, depth_mm: float) -> float
 def pulse(seconds: float) -> float:
     """Return the slow beat of the warning light, 0.7 to 1, at a time of the film."""
     return 0.85 + 0.15 * math.sin(2 * math.pi * _PULSE_HZ * seconds)
-
-
-def state_at(states: Sequence[OperationState], depth_mm: float) -> OperationState | None:
-    """Return the simulated state whose depth is nearest to `depth_mm`; None when there are no states."""
-    return min(states, key=lambda state: abs(state.depth_mm - depth_mm), default=None)

@@ -59,11 +59,6 @@ class HeadFrame:
         result: FloatArray = (np.asarray(points_mm, dtype=np.float64) - self.origin_mm) @ self.axes.T
         return result
 
-    def lps(self, own_mm: FloatArray) -> FloatArray:
-        """Return LPS points in mm, shape (n, 3), of (left, back, up) coordinates."""
-        result: FloatArray = np.asarray(own_mm, dtype=np.float64) @ self.axes + self.origin_mm
-        return result
-
     def sagittal_deg(self, points_mm: FloatArray) -> FloatArray:
         """Return the angle of points about the centre, seen from the side: 0 forward, 90 up, 180 back."""
         own = self.own(points_mm)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Protocol, cast
 
 from medviz import plugins
 from medviz.core.facts import FactLedger
 from medviz.core.plan import PlanDocument, PlannedOperation, Simulation
 from medviz.core.progress import Progress, silent
-from medviz.core.records import read_record, write_record
 from medviz.core.segmentation import Segmentation
 from medviz.core.storyboard import Storyboard
 from medviz.core.surface import Surface
@@ -92,19 +90,3 @@ def plan_operation(
     """
     procedure = procedure_named(document.procedure)
     return procedure.plan(document, volume, segmentation, seed=seed, progress=progress)
-
-
-def write_plan(path: Path, operation: PlannedOperation) -> None:
-    """Write a planned operation as JSON."""
-    write_record(path, operation)
-
-
-def read_plan_result(path: Path) -> PlannedOperation:
-    """Read what `write_plan` wrote.
-
-    Raises
-    ------
-    ValueError
-        If the file has a schema version that this release cannot read.
-    """
-    return read_record(path, PlannedOperation)

@@ -214,10 +214,6 @@ def _header_notes(stack: Stack) -> tuple[str, ...]:
     return tuple(sentence for is_true, sentence in told if is_true)
 
 
-def _is_inverted(frame: Frame) -> bool:
-    return frame.layout.photometric == "MONOCHROME1"
-
-
 def _series_notes(chosen: Candidate, others: Sequence[Candidate], intake: Intake) -> tuple[str, ...]:
     notes = []
     held = next((s.held for s in intake.series if s.series_uid == chosen.series_uid), 0)

@@ -11,7 +11,7 @@ import pytest
 
 from anonymize.deid import deidentify_path
 from anonymize.denylist import DenyList
-from anonymize.pixels import default_text_finder
+from anonymize.ocr import text_finder
 from anonymize.prose import PresidioReader
 from anonymize.text import TextCleaner
 from tests import make_raw
@@ -38,7 +38,7 @@ def test_a_screenshot_with_a_name_comes_out_without_it(tmp_path: Path) -> None:
     ]
     frames = np.stack([make_raw.picture_of_text(lines), make_raw.picture_of_text(lines[:1])])
     make_raw.write(make_raw.screenshot(frames), tmp_path / "in" / "shot")
-    finder = default_text_finder()
+    finder = text_finder()
     assert finder is not None
 
     study = deidentify_path(
@@ -65,7 +65,7 @@ def test_a_clean_picture_comes_out_unchanged(tmp_path: Path) -> None:
         tmp_path / "out",
         profile_name="basic",
         settings_home=tmp_path / "home",
-        ocr=default_text_finder(),
+        ocr=text_finder(),
     )
     assert np.array_equal(pydicom.dcmread(study.files[0]).pixel_array, picture)
 

@@ -10,10 +10,11 @@ import pytest
 
 from medviz.core.errors import Cancelled, FrameMismatch, PlanInvalid, Uncertain
 from medviz.core.plan import PlannedOperation
+from medviz.core.records import read_record, write_record
 from medviz.core.space import Grid
 from pipelines.plandocument import parse_plan
 from pipelines.planning.headframe import head_frame
-from pipelines.stages.plan import plan_operation, read_plan_result, write_plan
+from pipelines.stages.plan import plan_operation
 from pipelines.stages.simulate import simulate
 from tests.make_head import HEAD, Head, Part, make_head, make_segmentation, rotation
 
@@ -276,8 +277,8 @@ def test_volume_and_segmentation_of_two_grids_are_refused(head):
 
 
 def test_a_plan_survives_being_saved(proposed, tmp_path):
-    write_plan(tmp_path / "plan.json", proposed)
-    assert read_plan_result(tmp_path / "plan.json") == proposed
+    write_record(tmp_path / "plan.json", proposed)
+    assert read_record(tmp_path / "plan.json", PlannedOperation) == proposed
 
 
 def test_the_needle_advances_after_the_opening_and_never_leaves_its_clearance(head, proposed):
