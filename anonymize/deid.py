@@ -16,13 +16,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import Protocol
 
-from anonymize import headers
+from anonymize import contents, headers
+from anonymize.contents import Tools
 from anonymize.denylist import DenyList
 from anonymize.elements import Element, ParsedFile, encode_element, parse_file, readable_part
-from anonymize.judge import Judge, Place
+from anonymize.faces import BrainFinder, Face, Faces, look_for_faces
+from anonymize.judge import Judge, Person, Place
 from anonymize.keys import ProjectKeys, project_keys
-from anonymize.pixels import TextFinder, without_burned_in_text
+from anonymize.ocr import text_finder
 from anonymize.profile import Profile, load_profile
 from anonymize.prose import PresidioReader, ProseReader
 from anonymize.quarantine import admit, mapped, sha256_of
@@ -36,13 +39,75 @@ from medviz.core.study import DeidentifiedStudy, FileProblem, RawStudy
 _MOST_SEEN = 100_000
 
 
+class Escrow(Protocol):
+    """Takes down what became of what, for those who may re-identify."""
+
+    def note(self, kind: str, raw_original: str, new: str) -> None:
+        """Remember that `raw_original` became `new`; the kinds are patient, days, study, series, instance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """How a study is to be de-identified, and with what.
+
+    Parameters
+    ----------
+    profile : Profile
+        What happens to which attribute.
+    keys : ProjectKeys
+        What new UIDs, pseudonyms and date shifts are made with.
+    tools : Tools
+        What contents are judged with.
+    prose : ProseReader or None
+        Finds names in sentences; presidio when None.
+    brain : BrainFinder or None
+        Finds the brain in MR; without it, an MR series that may show a face is held.
+    keeps_face : bool
+        Whether faces stay because the operation is planned on them; every file then says so.
+    escrow : Escrow or None
+        Takes down what became of what.
+    """
+
+    profile: Profile
+    keys: ProjectKeys
+    tools: Tools = field(default_factory=Tools)
+    prose: ProseReader | None = None
+    brain: BrainFinder | None = None
+    keeps_face: bool = False
+    escrow: Escrow | None = None
+
+
+def make_orders(
+    profile_name: str,
+    *,
+    settings_home: Path,
+    threads: int = 1,
+    brain: BrainFinder | None = None,
+    keeps_face: bool = False,
+) -> Orders:
+    """Return the orders for a profile with this house's keys and what is installed here.
+
+    Raises
+    ------
+    BadInput
+        If there is no such profile, or the key is damaged.
+    """
+    return Orders(
+        load_profile(profile_name),
+        project_keys(settings_home),
+        tools=Tools(text_finder(threads=threads)),
+        brain=brain,
+        keeps_face=keeps_face,
+    )
+
+
 @dataclass(slots=True)
 class _Work:
     """What grows while a study is de-identified."""
 
+    orders: Orders
     judge: Judge
-    keys: ProjectKeys
-    finder: TextFinder | None
+    faces: Faces | None
     folder: Path
     actions: Counter[tuple[int, str]] = field(default_factory=Counter)
     proofs: list[FileProof] = field(default_factory=list)
@@ -50,45 +115,48 @@ class _Work:
 
 
 def deidentify(
-    raw: RawStudy,
-    folder: Path,
-    *,
-    profile: Profile,
-    keys: ProjectKeys,
-    ocr: TextFinder | None = None,
-    prose: ProseReader | None = None,
-    progress: Progress = silent,
+    raw: RawStudy, folder: Path, orders: Orders, *, progress: Progress = silent
 ) -> DeidentifiedStudy:
     """Write the de-identified files and the report into `folder`; the same input gives the same bytes.
-
-    Parameters
-    ----------
-    ocr : TextFinder or None
-        Finds text in pictures; without it, every picture that may carry text is held.
-    prose : ProseReader or None
-        Finds names in sentences; presidio when None.
 
     Raises
     ------
     StudyUnreadable
-        If no image is left (``NOTHING_LEFT``); the folder is then not made.
+        If no object is left (``NOTHING_LEFT``); the folder is then not made.
     BadInput
         If the folder holds something else (``FOLDER_IN_USE``).
     StorageFull
         If the disk ran out; the half copy is gone again.
     """
-    deny = learn(raw, progress=lambda done, figure: progress(0.3 * done, figure))
-    judge = Judge(profile, keys, TextCleaner(deny, prose or PresidioReader()))
+    deny = learn(raw, progress=_part(progress, 0.0, 0.2))
+    faces = _faces(raw, orders, _part(progress, 0.2, 0.3))
+    judge = Judge(orders.profile, orders.keys, TextCleaner(deny, orders.prose or PresidioReader()))
     with _fresh_folder(folder) as partial:
-        work = _Work(judge, keys, ocr, partial, problems=list(raw.problems))
+        work = _Work(orders, judge, faces, partial, problems=list(raw.problems))
+        tell = _part(progress, 0.3, 1.0)
         for index, path in enumerate(raw.raw_files):
-            progress(0.3 + 0.7 * index / len(raw.raw_files), f"file {index + 1} of {len(raw.raw_files)}")
+            tell(index / len(raw.raw_files), f"file {index + 1} of {len(raw.raw_files)}")
             _deidentify_file(path, work)
         _check_something_left(work)
-        problems = sorted(work.problems, key=lambda problem: problem.ordinal)
-        save_report(partial, build_report(profile, work.actions, work.proofs, problems))
+        _save_report(work)
     progress(1.0, f"{len(work.proofs)} files")
     return read_deidentified(folder)
+
+
+def _part(progress: Progress, start: float, end: float) -> Progress:
+    """Return a listener for one part of the work, from `start` to `end` of the whole."""
+    return lambda done, figure: progress(start + (end - start) * done, figure)
+
+
+def _faces(raw: RawStudy, orders: Orders, progress: Progress) -> Faces | None:
+    if orders.keeps_face or not orders.profile.cleans_faces:
+        return None
+    return look_for_faces(raw.raw_files, brain=orders.brain, progress=progress)
+
+
+def _save_report(work: _Work) -> None:
+    problems = sorted(work.problems, key=lambda problem: problem.ordinal)
+    save_report(work.folder, build_report(work.orders.profile, work.actions, work.proofs, problems))
 
 
 def read_deidentified(folder: Path) -> DeidentifiedStudy:
@@ -113,11 +181,10 @@ def read_deidentified(folder: Path) -> DeidentifiedStudy:
 def deidentify_path(
     source: Path,
     out: Path,
+    orders: Orders,
     *,
-    profile_name: str,
     settings_home: Path,
     most_unpacked_gb: float = 20.0,
-    ocr: TextFinder | None = None,
     progress: Progress = silent,
 ) -> DeidentifiedStudy:
     """De-identify whatever lies at `source` into `out`; the quarantine is deleted afterwards.
@@ -127,7 +194,6 @@ def deidentify_path(
     StudyUnreadable, BadInput, StorageFull
         As `admit` and `deidentify` do.
     """
-    profile, keys = load_profile(profile_name), project_keys(settings_home)
     quarantine = settings_home / "quarantine"
     quarantine.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(dir=quarantine) as place:
@@ -135,16 +201,9 @@ def deidentify_path(
             source,
             Path(place) / "raw",
             most_unpacked_gb=most_unpacked_gb,
-            progress=lambda done, figure: progress(0.2 * done, figure),
+            progress=_part(progress, 0.0, 0.2),
         )
-        return deidentify(
-            raw,
-            out,
-            profile=profile,
-            keys=keys,
-            ocr=ocr,
-            progress=lambda done, figure: progress(0.2 + 0.8 * done, figure),
-        )
+        return deidentify(raw, out, orders, progress=_part(progress, 0.2, 1.0))
 
 
 def learn(raw: RawStudy, *, progress: Progress = silent) -> DenyList:
@@ -170,7 +229,7 @@ def _deidentify_file(path: Path, work: _Work) -> None:
             kind = headers.check_kind(parsed)
             _write_file(parsed, kind, sha256_of(buffer), work)
         except StudyUnreadable as error:
-            series = _series_of(readable_part(buffer), work.keys)
+            series = _series_of(readable_part(buffer), work.orders.keys)
             work.problems.append(FileProblem(error.reason, ordinal, series))
 
 
@@ -181,26 +240,49 @@ def _series_of(elements: tuple[Element, ...], keys: ProjectKeys) -> str:
 
 
 def _write_file(parsed: ParsedFile, kind: str, content: bytes, work: _Work) -> None:
-    profile, frames, boxes, cleans = work.judge.profile, 0, 0, headers.may_carry_text(parsed, kind)
-    if cleans:
-        parsed, frames, boxes = without_burned_in_text(
-            parsed, work.finder if profile.cleans_pixels else None, work.judge.cleaner.deny
-        )
-    person = headers.person_of(parsed, work.keys)
+    profile, keys = work.orders.profile, work.orders.keys
+    person = headers.person_of(parsed, keys)
+    uids = headers.fixed_uids(parsed, keys, content)
+    _take_down(parsed, person, uids, work.orders.escrow)
+    parsed, proof = contents.cleaned(
+        parsed,
+        kind,
+        profile=profile,
+        cleaner=work.judge.cleaner,
+        tools=work.orders.tools,
+        sha256=content.hex(),
+    )
+    parsed, face = work.faces.without_face(parsed, kind) if work.faces else (parsed, Face.IN_VIEW)
     place = Place(kind, 0, parsed.encoding, headers.character_set_of(parsed), person)
     kept, actions = work.judge.judged_all(parsed.elements, place)
     actions.update((tag, "removed") for tag in parsed.trailing_tags)
-    uids = headers.fixed_uids(parsed, work.keys, content)
     sop_class = headers.sop_class_of(parsed)
-    replaced = headers.statement(profile, parsed.encoding, pixels_cleaned=cleans, kind=kind)
+    replaced = headers.statement(
+        profile, parsed.encoding, pixels_cleaned=proof.is_cleaned, shows_face=face is Face.IN_VIEW
+    )
     for tag, uid in {headers.SOP_CLASS: sop_class, **uids}.items():
         replaced[tag] = encode_element(tag, "UI", uid.encode(), parsed.encoding)
     start = headers.file_start(sop_class, uids[headers.SOP_INSTANCE], parsed.syntax)
     target = _free_name(work.folder, uids[headers.SOP_INSTANCE])
     digest = _write(target, [start, headers.joined(kept, replaced), headers.pixel_header(parsed)], parsed)
     work.actions.update(actions)
-    hmac = work.keys.digest("input", content).hex()
-    work.proofs.append(FileProof(target.name, hmac, digest, frames, boxes))
+    hmac = keys.digest("input", content).hex()
+    work.proofs.append(FileProof(target.name, hmac, digest, proof.frames_read, proof.boxes_filled))
+
+
+def _take_down(parsed: ParsedFile, person: Person, uids: dict[int, str], escrow: Escrow | None) -> None:
+    """Tell the escrow what became of the patient and of the file's UIDs."""
+    if escrow is None:
+        return
+    raw_patient = "|".join(headers.text_of(parsed, tag) for tag in headers.WHO)
+    escrow.note("patient", raw_patient, person.identifier)
+    escrow.note("days", person.identifier, str(person.days))
+    for kind, tag in (
+        ("study", headers.STUDY),
+        ("series", headers.SERIES),
+        ("instance", headers.SOP_INSTANCE),
+    ):
+        escrow.note(kind, headers.text_of(parsed, tag), uids[tag])
 
 
 def _write(target: Path, parts: list[bytes], parsed: ParsedFile) -> str:

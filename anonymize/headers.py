@@ -31,6 +31,8 @@ from anonymize.profile import Profile, object_name, row_of, table
 from anonymize.uids import new_uid
 from medviz.core.errors import StudyUnreadable
 
+WHO = (PATIENT_ID, 0x00100021, PATIENT_NAME)
+"""Patient ID, its issuer, and name: whom a file speaks of."""
 SOP_CLASS, SOP_INSTANCE = 0x00080016, 0x00080018
 STUDY, SERIES = 0x0020000D, 0x0020000E
 _ISSUER, _MODALITY, _POSITION = 0x00100021, 0x00080060, 0x00200032
@@ -213,7 +215,9 @@ def fixed_uids(parsed: ParsedFile, keys: ProjectKeys, content: bytes) -> dict[in
     }
 
 
-def statement(profile: Profile, encoding: Encoding, *, pixels_cleaned: bool, kind: str) -> dict[int, bytes]:
+def statement(
+    profile: Profile, encoding: Encoding, *, pixels_cleaned: bool, shows_face: bool
+) -> dict[int, bytes]:
     """Return the elements that say what was done (PS3.15 E.1.1, E.2, E.3.1, E.3.2), by tag."""
     values: dict[int, tuple[str, bytes]] = {
         0x00120062: ("CS", b"YES"),
@@ -223,8 +227,7 @@ def statement(profile: Profile, encoding: Encoding, *, pixels_cleaned: bool, kin
     }
     if pixels_cleaned:
         values[_BURNED_IN] = ("CS", b"NO")
-    if "secondary-capture" not in kind:
-        values[_RECOGNIZABLE] = ("CS", b"YES")
+    values[_RECOGNIZABLE] = ("CS", b"YES" if shows_face else b"NO")
     return {tag: encode_element(tag, vr, value, encoding) for tag, (vr, value) in values.items()}
 
 

@@ -18,6 +18,7 @@ _PROFILES = Path(__file__).with_name("profiles")
 _TABLE = Path(__file__).with_name("ps315.json")
 SUPPORTED_OPTIONS = (
     "clean_pixel_data",
+    "clean_recognizable_visual_features",
     "clean_descriptors",
     "retain_longitudinal_modified_dates",
     "retain_patient_characteristics",
@@ -103,6 +104,11 @@ class Profile:
     def cleans_pixels(self) -> bool:
         """Whether text burned into pictures is removed; otherwise such pictures are held."""
         return "clean_pixel_data" in self.options
+
+    @property
+    def cleans_faces(self) -> bool:
+        """Whether faces are taken off; otherwise the files say that one may be recognised."""
+        return "clean_recognizable_visual_features" in self.options
 
 
 @lru_cache(maxsize=1)

@@ -19,7 +19,7 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
 
-from anonymize.deid import deidentify
+from anonymize.deid import Orders, deidentify
 from anonymize.keys import ProjectKeys
 from anonymize.profile import load_profile
 from anonymize.quarantine import admit
@@ -56,8 +56,9 @@ def cpu_s(work: Callable[[], object]) -> float:
 
 def ours(source: Path, folder: Path) -> Callable[[], object]:
     """Return our run: quarantine is not counted, the two readings and the writing are."""
-    raw, profile = admit(source, folder / "raw"), load_profile("surgical-planning")
-    return lambda: deidentify(raw, folder / "out", profile=profile, keys=ProjectKeys(bytes(32)))
+    raw = admit(source, folder / "raw")
+    orders = Orders(load_profile("surgical-planning"), ProjectKeys(bytes(32)))
+    return lambda: deidentify(raw, folder / "out", orders)
 
 
 def rival(source: Path, folder: Path) -> Callable[[], object] | None:
@@ -75,10 +76,7 @@ def leak_probe(folder: Path) -> tuple[int, int]:
     planted = make_raw.Planted()
     (folder / "probe").mkdir()
     (folder / "probe" / "a").write_bytes(planted.to_bytes())
-    raw = admit(folder / "probe", folder / "probe-raw")
-    study = deidentify(
-        raw, folder / "probe-out", profile=load_profile("surgical-planning"), keys=ProjectKeys(bytes(32))
-    )
+    study = make_raw.deidentified(folder / "probe", folder)
     content = b"".join(path.read_bytes() for path in study.folder.iterdir()).lower()
     return len(planted.tokens), sum(token.lower().encode() in content for token in planted.tokens)
 

@@ -110,20 +110,13 @@ def _admit(work: Work) -> str:
 
 
 def _deidentify(work: Work) -> str:
-    from anonymize.deid import deidentify
-    from anonymize.keys import project_keys
-    from anonymize.ocr import text_finder
-    from anonymize.profile import load_profile
+    from anonymize.deid import deidentify, make_orders
 
     raw = read_record(work.case.quarantine / "raw.json", RawStudy)
-    study = deidentify(
-        raw,
-        work.folder,
-        profile=load_profile(work.case.request.profile),
-        keys=project_keys(work.settings.home),
-        ocr=text_finder(threads=work.settings.threads),
-        progress=work.progress,
+    orders = make_orders(
+        work.case.request.profile, settings_home=work.settings.home, threads=work.settings.threads
     )
+    study = deidentify(raw, work.folder, orders, progress=work.progress)
     return (
         f"{len(study.files)} files were de-identified by PS3.15 with the profile '{study.profile}'; "
         f"{len(study.problems)} were held back."

@@ -21,8 +21,14 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
+from anonymize.contents import Tools
+from anonymize.deid import Orders, deidentify
 from anonymize.denylist import words_of
-from anonymize.pixels import TextBox
+from anonymize.keys import ProjectKeys
+from anonymize.pixels import TextBox, TextFinder
+from anonymize.profile import load_profile
+from anonymize.quarantine import admit
+from medviz.core.study import DeidentifiedStudy
 
 ROOT = "1.2.826.0.1.3680043.9.9999"
 NAME, PATIENT_ID = "Rumpelstein^Gundula^Ottilie", "PLX-480-1177"
@@ -127,6 +133,19 @@ class CarefulReader:
     def suspects(self, text: str) -> frozenset[str]:
         """Return the capitalised words, folded."""
         return frozenset(word for part in text.split()[1:] if part[0].isupper() for word in words_of(part))
+
+
+def orders(
+    profile: str = "surgical-planning", *, keys: ProjectKeys | None = None, finder: TextFinder | None = None
+) -> Orders:
+    """Return orders with a key that never changes and no language model."""
+    key = keys or ProjectKeys(bytes(32))
+    return Orders(load_profile(profile), key, tools=Tools(finder), prose=CarefulReader())
+
+
+def deidentified(source: Path, folder: Path, orders_: Orders | None = None) -> DeidentifiedStudy:
+    """Return the study at `source`, de-identified into folder/out."""
+    return deidentify(admit(source, folder / "raw"), folder / "out", orders_ or orders())
 
 
 class BrightFinder:

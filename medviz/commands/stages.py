@@ -67,8 +67,7 @@ def deid(
     json: Json = False,
 ) -> None:
     """De-identify a study by PS3.15; what cannot be judged is held back, never passed."""
-    from anonymize.deid import deidentify_path
-    from anonymize.ocr import text_finder
+    from anonymize.deid import deidentify_path, make_orders
 
     close_network()
     settings = load_settings()
@@ -76,10 +75,9 @@ def deid(
         clean = deidentify_path(
             study,
             out,
-            profile_name=profile,
+            make_orders(profile, settings_home=settings.home, threads=settings.threads),
             settings_home=settings.home,
             most_unpacked_gb=settings.most_unpacked_gb,
-            ocr=text_finder(threads=settings.threads),
             progress=bars.listener("deid"),
         )
     if json:
@@ -194,12 +192,15 @@ def film(
 @contextmanager
 def _deidentified(study: Path) -> Iterator[DeidentifiedStudy]:
     """Yield the study without its name, in an owner-only folder that is removed afterwards."""
-    from anonymize.deid import deidentify_path
+    from anonymize.deid import deidentify_path, make_orders
 
     settings = load_settings()
     with tempfile.TemporaryDirectory(prefix="medviz-") as folder:
         yield deidentify_path(
-            study, Path(folder) / "study", profile_name=settings.profile, settings_home=settings.home
+            study,
+            Path(folder) / "study",
+            make_orders(settings.profile, settings_home=settings.home, threads=settings.threads),
+            settings_home=settings.home,
         )
 
 

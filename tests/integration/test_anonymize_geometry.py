@@ -7,17 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anonymize.deid import deidentify
-from anonymize.keys import ProjectKeys
-from anonymize.profile import load_profile
-from anonymize.quarantine import admit
 from medviz.core.errors import GeometryRefused, StudyUnreadable
 from medviz.core.study import DeidentifiedStudy
 from medviz.core.volume import Volume
 from pipelines.stages.volume import make_volume
 from tests.make import Coding, deidentified
 from tests.make_odd import ODD_SERIES
-from tests.make_raw import CarefulReader
 
 HELD = {
     "a dose report only": "NOTHING_LEFT",
@@ -37,10 +32,8 @@ def end_of(study: DeidentifiedStudy) -> Volume | str:
 
 
 def end_with_deidentification(source: Path, folder: Path) -> Volume | str:
-    profile, keys = load_profile("surgical-planning"), ProjectKeys(bytes(32))
-    raw = admit(source, folder / "raw")
     try:
-        return end_of(deidentify(raw, folder / "out", profile=profile, keys=keys, prose=CarefulReader()))
+        return end_of(deidentified(source, folder))
     except StudyUnreadable as error:
         return error.reason
 

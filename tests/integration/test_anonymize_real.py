@@ -44,9 +44,8 @@ def test_a_screenshot_with_a_name_comes_out_without_it(tmp_path: Path) -> None:
     study = deidentify_path(
         tmp_path / "in",
         tmp_path / "out",
-        profile_name="surgical-planning",
+        make_raw.orders(finder=finder),
         settings_home=tmp_path / "home",
-        ocr=finder,
     )
 
     after = pydicom.dcmread(study.files[0]).pixel_array
@@ -63,9 +62,8 @@ def test_a_clean_picture_comes_out_unchanged(tmp_path: Path) -> None:
     study = deidentify_path(
         tmp_path / "in",
         tmp_path / "out",
-        profile_name="basic",
+        make_raw.orders("basic", finder=text_finder()),
         settings_home=tmp_path / "home",
-        ocr=text_finder(),
     )
     assert np.array_equal(pydicom.dcmread(study.files[0]).pixel_array, picture)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from anonymize.deid import deidentify_path
+from anonymize.deid import deidentify_path, make_orders
 from medviz.core.errors import GeometryRefused, MedVizError, StudyUnreadable
 from medviz.core.volume import Volume
 from pipelines.stages.volume import make_volume
@@ -40,7 +40,10 @@ def test_an_odd_series_ends_the_same_after_it_lost_its_name(tmp_path: Path, name
 def end_of(folder: Path) -> Volume | MedVizError:
     try:
         study = deidentify_path(
-            folder / "in", folder / "out", profile_name="surgical-planning", settings_home=folder
+            folder / "in",
+            folder / "out",
+            make_orders("surgical-planning", settings_home=folder),
+            settings_home=folder,
         )
         return make_volume(study)
     except (StudyUnreadable, GeometryRefused) as refusal:

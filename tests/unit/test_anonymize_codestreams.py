@@ -11,10 +11,6 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from anonymize.codestreams import without_comments
-from anonymize.deid import deidentify
-from anonymize.keys import ProjectKeys
-from anonymize.profile import load_profile
-from anonymize.quarantine import admit
 from tests import make_raw
 
 COMMENTS = {
@@ -41,13 +37,7 @@ def test_a_compressed_slice_keeps_its_values_and_loses_its_comments(tmp_path: Pa
         ds.PixelData = encapsulate([with_comment(frame, syntax)])
     make_raw.write(ds, tmp_path / "in" / "a")
 
-    study = deidentify(
-        admit(tmp_path / "in", tmp_path / "raw"),
-        tmp_path / "out",
-        profile=load_profile("surgical-planning"),
-        keys=ProjectKeys(bytes(32)),
-        prose=make_raw.CarefulReader(),
-    )
+    study = make_raw.deidentified(tmp_path / "in", tmp_path)
 
     after = pydicom.dcmread(study.files[0])
     assert after.file_meta.TransferSyntaxUID == syntax

@@ -14,9 +14,9 @@ import pytest
 import SimpleITK as sitk
 from pydicom.sequence import Sequence as Items
 
-from anonymize.deid import deidentify, deidentify_path, read_deidentified
+from anonymize.deid import deidentify, deidentify_path, make_orders, read_deidentified
 from anonymize.keys import ProjectKeys, project_keys
-from anonymize.profile import load_profile, profile_names
+from anonymize.profile import profile_names
 from anonymize.quarantine import admit
 from medviz.core.errors import BadInput, StudyUnreadable
 from medviz.core.study import DeidentifiedStudy
@@ -37,10 +37,7 @@ def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(source: Path, folder: Path, *, profile: str = "surgical-planning") -> DeidentifiedStudy:
-    raw = admit(source, folder / "raw")
-    return deidentify(
-        raw, folder / "out", profile=load_profile(profile), keys=KEYS, prose=make_raw.CarefulReader()
-    )
+    return make_raw.deidentified(source, folder, make_raw.orders(profile, keys=KEYS))
 
 
 def spellings(token: str) -> Iterator[bytes]:
@@ -168,10 +165,10 @@ def test_the_codes_say_what_was_done(tmp_path: Path) -> None:
 
 def test_the_same_study_and_key_give_the_same_bytes_and_another_key_other_uids(tmp_path: Path) -> None:
     make_raw.write_study(tmp_path / "in")
-    raw, profile = admit(tmp_path / "in", tmp_path / "raw"), load_profile("surgical-planning")
-    one = deidentify(raw, tmp_path / "one", profile=profile, keys=KEYS)
-    two = deidentify(raw, tmp_path / "two", profile=profile, keys=KEYS)
-    other = deidentify(raw, tmp_path / "other", profile=profile, keys=ProjectKeys(bytes(32)))
+    raw = admit(tmp_path / "in", tmp_path / "raw")
+    one = deidentify(raw, tmp_path / "one", make_raw.orders(keys=KEYS))
+    two = deidentify(raw, tmp_path / "two", make_raw.orders(keys=KEYS))
+    other = deidentify(raw, tmp_path / "other", make_raw.orders())
 
     assert [path.read_bytes() for path in one.files] == [path.read_bytes() for path in two.files]
     assert {path.name for path in one.files}.isdisjoint(path.name for path in other.files)
@@ -269,7 +266,10 @@ def test_an_item_with_its_own_character_set_is_read_by_it(tmp_path: Path) -> Non
 def test_one_call_deidentifies_a_path_and_leaves_no_quarantine(tmp_path: Path) -> None:
     make_raw.write_study(tmp_path / "in")
     study = deidentify_path(
-        tmp_path / "in", tmp_path / "out", profile_name="basic", settings_home=tmp_path / "home"
+        tmp_path / "in",
+        tmp_path / "out",
+        make_orders("basic", settings_home=tmp_path / "home"),
+        settings_home=tmp_path / "home",
     )
     assert len(study.files) == 3
     assert list((tmp_path / "home" / "quarantine").iterdir()) == []

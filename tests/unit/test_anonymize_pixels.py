@@ -10,12 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from pydicom.uid import JPEGLSLossless, RLELossless
 
-from anonymize.deid import deidentify
 from anonymize.denylist import DenyList
-from anonymize.keys import ProjectKeys
 from anonymize.pixels import TextBox, TextFinder, is_plain_measurement
-from anonymize.profile import load_profile
-from anonymize.quarantine import admit
 from medviz.core.study import DeidentifiedStudy
 from tests import make_raw
 
@@ -25,14 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 def run(ds: pydicom.Dataset, folder: Path, finder: TextFinder | None) -> DeidentifiedStudy:
     make_raw.write(ds, folder / "in" / "shot")
     make_raw.write(make_raw.ct_slice(0), folder / "in" / "slice")
-    return deidentify(
-        admit(folder / "in", folder / "raw"),
-        folder / "out",
-        profile=load_profile("surgical-planning"),
-        keys=ProjectKeys(bytes(32)),
-        ocr=finder,
-        prose=make_raw.CarefulReader(),
-    )
+    return make_raw.deidentified(folder / "in", folder, make_raw.orders(finder=finder))
 
 
 def screenshot_of(study: DeidentifiedStudy) -> pydicom.Dataset:
