@@ -55,6 +55,7 @@ class VolumeRecord:
     unit: str
     contrast: str
     report: GeometryReport
+    shows_face: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class SegmentationRecord:
     structures: tuple[SegmentedStructure, ...]
     findings: tuple[Finding, ...]
     models: tuple[ModelRecord, ...]
+    shows_face: bool = False
 
 
 def write_volume(volume: Volume, folder: Path) -> Path:
@@ -89,6 +91,7 @@ def write_volume(volume: Volume, folder: Path) -> Path:
         volume.unit,
         volume.contrast,
         volume.report,
+        volume.shows_face,
     )
     _write_json(folder / VOLUME_RECORD, record)
     return path
@@ -106,7 +109,9 @@ def read_volume(folder: Path) -> Volume:
     record = _read_json(folder / VOLUME_RECORD, VolumeRecord)
     grid = _grid(record.grid)
     voxels = _read_image(folder / VOLUME_FILE, grid, record.kind)
-    return Volume(voxels, grid, record.modality, record.unit, record.contrast, record.report)
+    return Volume(
+        voxels, grid, record.modality, record.unit, record.contrast, record.report, record.shows_face
+    )
 
 
 def import_volume(path: Path) -> Volume:
@@ -145,7 +150,11 @@ def write_labels(segmentation: Segmentation, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = _write_image(folder / LABELS_FILE, segmentation.labels, segmentation.grid)
     record = SegmentationRecord(
-        _grid_record(segmentation.grid), segmentation.structures, segmentation.findings, segmentation.models
+        _grid_record(segmentation.grid),
+        segmentation.structures,
+        segmentation.findings,
+        segmentation.models,
+        segmentation.shows_face,
     )
     _write_json(folder / LABELS_RECORD, record)
     return path
@@ -163,7 +172,7 @@ def read_segmentation(folder: Path) -> Segmentation:
     record = _read_json(folder / LABELS_RECORD, SegmentationRecord)
     grid = _grid(record.grid)
     labels = _read_image(folder / LABELS_FILE, grid, "uint8")
-    return Segmentation(labels, grid, record.structures, record.findings, record.models)
+    return Segmentation(labels, grid, record.structures, record.findings, record.models, record.shows_face)
 
 
 def _folder(path: Path) -> Path:

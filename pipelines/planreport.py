@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from medviz import NOT_FOR_DIAGNOSIS
+from medviz import notice
 from medviz.core.anatomy import STRUCTURES, structure
 from medviz.core.facts import Fact, FactLedger
 from medviz.core.plan import PlannedOperation, Trajectory
@@ -55,7 +55,7 @@ def plan_report_html(
     """
     parts = [
         f"<h1>{_escaped(_title(operation, case_id))}</h1>",
-        f'<p class="notice">{NOT_FOR_DIAGNOSIS}</p>',
+        f'<p class="notice">{notice(shows_face=volume.shows_face)}</p>',
         _planes(operation, volume, segmentation),
         _unknowns(operation),
         _trajectories(operation),

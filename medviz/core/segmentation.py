@@ -70,6 +70,8 @@ class Segmentation:
         What is implausible or unsure.
     models : tuple of ModelRecord
         What made it.
+    shows_face : bool
+        As of the volume.
     """
 
     labels: NDArray[np.uint8]
@@ -77,6 +79,7 @@ class Segmentation:
     structures: tuple[SegmentedStructure, ...]
     findings: tuple[Finding, ...]
     models: tuple[ModelRecord, ...]
+    shows_face: bool = False
 
     def __post_init__(self) -> None:
         if self.labels.shape != self.grid.shape or self.labels.dtype != np.uint8:

@@ -42,6 +42,8 @@ class Surface:
         Against the voxels.
     is_reliable : bool
         False when the structure is one the network is unsure of.
+    shows_face : bool
+        As of the volume it comes from.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Surface:
     is_watertight: bool
     error: SurfaceError
     is_reliable: bool = True
+    shows_face: bool = False
 
     def __post_init__(self) -> None:
         if self.vertices_mm.ndim != 2 or self.vertices_mm.shape[1] != 3 or not len(self.vertices_mm):

@@ -87,6 +87,9 @@ class Volume:
         ``yes``, ``no`` or ``unknown``: whether the header says that a contrast agent was given.
     report : GeometryReport
         How the volume was made.
+    shows_face : bool
+        Whether the patient may be recognised by the face: it was kept on purpose. Everything made from the
+        volume says so.
     """
 
     voxels: NDArray[np.int16] | NDArray[np.float32]
@@ -95,6 +98,7 @@ class Volume:
     unit: str
     contrast: str
     report: GeometryReport
+    shows_face: bool = False
 
     def __post_init__(self) -> None:
         if self.voxels.shape != self.grid.shape:

@@ -89,6 +89,7 @@ class Frame:
     body_part: str
     contrast: str
     is_lossy: bool
+    shows_face: bool = False
 
 
 @dataclass(frozen=True, slots=True)

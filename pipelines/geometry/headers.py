@@ -173,6 +173,7 @@ def _frame(header: Elements, layout: PixelLayout) -> Frame:
         body_part=header.text("BodyPartExamined"),
         contrast=_contrast(header),
         is_lossy=header.text("LossyImageCompression") == "01" or layout.transfer_syntax in _LOSSY,
+        shows_face=header.text("RecognizableVisualFeatures").upper() == "YES",
     )
 
 

@@ -12,7 +12,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from medviz import NOT_FOR_DIAGNOSIS
+from medviz import RECOGNISABLE, notice
 from medviz.core.errors import BadInput, FrameMismatch
 from medviz.core.facts import FactLedger
 from medviz.core.manifest import file_sha256
@@ -42,7 +42,7 @@ MOST_TRIANGLES = 120_000
 """Triangles of the fullest shot, needle not counted."""
 
 _LEAST_TRIANGLES = 3000
-_LOOK = "3"
+_LOOK = "4"
 """Goes into every shot's key: raise it when the same inputs must look different."""
 
 
@@ -236,11 +236,17 @@ def _shot_file(kept: Path, key: str) -> Path:
 
 def _overlay(timeline: Timeline, index: int, props: Props) -> Overlay:
     time = timeline.shots[index]
-    remark = "Test voice." if props.speech.is_stand_in else ""
+    remark = " ".join(_remarks(props))
     title = time.shot.title if time.shot.kind != "card" else props.title
     chapter = Chapter(props.case_id, title, index + 1, len(timeline.shots), remark)
     cues = tuple(cues_in(time, props.narration))
     return Overlay(time, chapter, cues, props, timeline.frames_per_second)
+
+
+def _remarks(props: Props) -> list[str]:
+    """Return what must stand on every frame besides that it is a draft."""
+    face = [RECOGNISABLE] if props.volume.shows_face else []
+    return face + (["Test voice."] if props.speech.is_stand_in else [])
 
 
 def _with_shapes(props: Props, timeline: Timeline) -> Props:
@@ -306,7 +312,7 @@ def _key(time: ShotTime, timeline: Timeline, props: Props, basis: dict[str, str]
     flags = (
         props.case_id,
         props.captions_burnt_in,
-        props.speech.is_stand_in,
+        tuple(_remarks(props)),
         props.layout.width,
         props.layout.height,
     )
@@ -328,7 +334,7 @@ def _assemble(
     film = folder / "film.mp4"
     metadata = {
         "title": props.title,
-        "comment": f"{NOT_FOR_DIAGNOSIS} Case {props.case_id}.",
+        "comment": f"{notice(shows_face=props.volume.shows_face)} Case {props.case_id}.",
         "description": f"Case {props.case_id}",
     }
     join(
@@ -393,7 +399,12 @@ def _sentences(timeline: Timeline, props: Props) -> tuple[SentenceRecord, ...]:
 
 
 def _transcript_md(props: Props, timeline: Timeline, sentences: tuple[SentenceRecord, ...]) -> str:
-    lines = [f"# {props.title}", "", f"Case {props.case_id}. {NOT_FOR_DIAGNOSIS}", ""]
+    lines = [
+        f"# {props.title}",
+        "",
+        f"Case {props.case_id}. {notice(shows_face=props.volume.shows_face)}",
+        "",
+    ]
     if props.speech.is_stand_in:
         lines += ["Spoken by a test voice.", ""]
     for time in timeline.shots:

@@ -75,6 +75,7 @@ def _surface(segmentation: Segmentation, item: SegmentedStructure) -> Surface:
         is_watertight=is_watertight(triangles),
         error=surface_error(vertices, triangles, mask, grid),
         is_reliable=item.is_reliable,
+        shows_face=segmentation.shows_face,
     )
 
 

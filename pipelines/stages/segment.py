@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from medviz import plugins
@@ -68,6 +69,6 @@ def segment(
             mend="Check that the series is a CT of a patient.",
         )
     progress(_SEGMENTER_SHARE, "checking plausibility")
-    judged = judge(found)
+    judged = replace(judge(found), shows_face=volume.shows_face)
     progress(1.0, f"{len(judged.structures)} structures")
     return judged

@@ -158,8 +158,9 @@ def _build(
 def _volume(voxels: NDArray[Any], lattice: Lattice, candidate: Candidate, report: GeometryReport) -> Volume:
     contrasts = {frame.contrast for frame in candidate.stack.frames} if candidate.stack else {"unknown"}
     contrast = contrasts.pop() if len(contrasts) == 1 else "unknown"
+    shows_face = candidate.stack is not None and any(frame.shows_face for frame in candidate.stack.frames)
     unit = "HU" if candidate.modality == "CT" else ""
-    return Volume(voxels, lattice.grid, candidate.modality, unit, contrast, report)
+    return Volume(voxels, lattice.grid, candidate.modality, unit, contrast, report, shows_face)
 
 
 def _report(

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medviz import NOT_FOR_DIAGNOSIS
+from medviz import notice
 from medviz.core.anatomy import structure
 from medviz.core.surface import Surface
 from pipelines.surfaces.shape import vertex_normals
@@ -53,6 +53,8 @@ def export_surfaces(surfaces: Sequence[Surface], folder: Path) -> tuple[Path, ..
 def export_stl(surface: Surface, path: Path) -> None:
     """Write a binary STL in LPS mm; its 80-byte header names unit, frame and structure."""
     header = f"units=mm frame=LPS structure={surface.name} NOT FOR DIAGNOSIS"
+    if surface.shows_face:
+        header += " RECOGNISABLE"
     corners = surface.vertices_mm[surface.triangles]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     length = np.linalg.norm(normals, axis=1, keepdims=True)
@@ -88,7 +90,8 @@ def export_ply(surface: Surface, path: Path) -> None:
 
 def export_obj(surfaces: Sequence[Surface], path: Path) -> None:
     """Write one OBJ in LPS mm, one object and group per structure, and its colours in a `.mtl` beside it."""
-    lines = ["# units=mm frame=LPS", f"# {NOT_FOR_DIAGNOSIS}", f"mtllib {path.with_suffix('.mtl').name}"]
+    words = notice(shows_face=any(surface.shows_face for surface in surfaces))
+    lines = ["# units=mm frame=LPS", f"# {words}", f"mtllib {path.with_suffix('.mtl').name}"]
     first = 1
     for surface in surfaces:
         lines += [f"# {line}" for line in _remarks(surface)]
@@ -119,7 +122,7 @@ def _remarks(surface: Surface) -> list[str]:
         f"volume_ml={surface.volume_ml:.3f} volume_error_percent={error.volume_percent:.3f}",
         f"distance_to_voxels_mm mean={error.mean_mm:.3f} p95={error.p95_mm:.3f} max={error.max_mm:.3f}",
         f"confidence: {sure}",
-        NOT_FOR_DIAGNOSIS,
+        notice(shows_face=surface.shows_face),
     ]
 
 
@@ -155,7 +158,7 @@ class _Scene:
         self._meshes: list[dict[str, object]] = []
         self._materials: list[dict[str, object]] = []
         self._nodes: list[dict[str, object]] = []
-        self._frame = ""
+        self._frame, self._shows_face = "", False
 
     def add(self, surface: Surface, opacity: float) -> None:
         """Add a surface as node, mesh and material of one number."""
@@ -176,6 +179,7 @@ class _Scene:
         self._materials.append(_material(surface, opacity))
         self._nodes.append({"name": surface.name, "mesh": number, "extras": _extras(surface)})
         self._frame = surface.frame_of_reference
+        self._shows_face |= surface.shows_face
 
     def document(self) -> dict[str, object]:
         """Return the glTF document."""
@@ -201,7 +205,7 @@ class _Scene:
             "units": "metres; the buffers hold millimetres under the matrix of node patient_lps_mm",
             "frame": "y up, z anterior, x left; the buffers hold DICOM patient coordinates (LPS)",
             "frame_of_reference": self._frame,
-            "note": NOT_FOR_DIAGNOSIS,
+            "note": notice(shows_face=self._shows_face),
         }
 
     def _accessor(self, values: NDArray[Any], kind: str, component: int, target: int) -> int:

@@ -24,6 +24,7 @@ class _Entry:
     error: SurfaceError
     is_reliable: bool
     triangles: int
+    shows_face: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ def _entry(surface: Surface) -> _Entry:
         surface.error,
         surface.is_reliable,
         len(surface.triangles),
+        surface.shows_face,
     )
 
 
@@ -77,4 +79,5 @@ def _read(folder: Path, entry: _Entry) -> Surface:
             entry.is_watertight,
             entry.error,
             entry.is_reliable,
+            entry.shows_face,
         )
