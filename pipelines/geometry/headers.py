@@ -34,7 +34,7 @@ _KEYWORDS = (
     "TemporalPositionIndex", "TriggerTime", "NominalPercentageOfCardiacPhase", "EchoNumbers", "EchoTime",
     "DiffusionBValue", "KVP", "ConvolutionKernel", "AcquisitionDateTime", "AcquisitionDate",
     "AcquisitionTime", "BodyPartExamined", "ContrastBolusAgent", "ContrastBolusAgentSequence",
-    "ContrastBolusVolume", "ContrastBolusRoute", "LossyImageCompression", "ExtendedOffsetTable",
+    "ContrastBolusVolume", "ContrastBolusRoute", "LossyImageCompression", "RecognizableVisualFeatures", "ExtendedOffsetTable",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 )  # fmt: skip
 
