@@ -34,8 +34,8 @@ _KEYWORDS = (
     "TemporalPositionIndex", "TriggerTime", "NominalPercentageOfCardiacPhase", "EchoNumbers", "EchoTime",
     "DiffusionBValue", "KVP", "ConvolutionKernel", "AcquisitionDateTime", "AcquisitionDate",
     "AcquisitionTime", "BodyPartExamined", "ContrastBolusAgent", "ContrastBolusAgentSequence",
-    "ContrastBolusVolume", "ContrastBolusRoute", "LossyImageCompression", "RecognizableVisualFeatures", "ExtendedOffsetTable",
-    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    "ContrastBolusVolume", "ContrastBolusRoute", "LossyImageCompression", "ExtendedOffsetTable",
+    "RecognizableVisualFeatures",     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 )  # fmt: skip
 
 _LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K)
