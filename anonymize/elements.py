@@ -49,12 +49,15 @@ class Element(NamedTuple):
     """One data element: its tag, VR, and value as it stood in the file (a sequence's items undecoded).
 
     `implicit_inside` marks a sequence sent as UN, whose items are implicit little endian (PS3.5 6.2.2).
+    `is_cleared` marks bytes that a room of their own has judged and made clean: a document, an overlay's
+    bitmap. They may leave as they are; the same bytes without the mark may not.
     """
 
     tag: int
     vr: str
     value: bytes
     implicit_inside: bool = False
+    is_cleared: bool = False
 
 
 class PixelSpan(NamedTuple):

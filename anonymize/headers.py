@@ -27,8 +27,8 @@ from anonymize.elements import (
 )
 from anonymize.judge import CHARACTER_SET, PATIENT_ID, PATIENT_NAME, Person
 from anonymize.keys import ProjectKeys
-from anonymize.profile import Profile, object_name, row_of, table
-from anonymize.uids import new_uid
+from anonymize.profile import Profile, needs_pixels, object_name, row_of, table
+from anonymize.uids import is_well_known, new_uid
 from medviz.core.errors import StudyUnreadable
 
 WHO = (PATIENT_ID, 0x00100021, PATIENT_NAME)
@@ -41,6 +41,13 @@ _CT, _MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
 _IMPLEMENTATION = "2.25.94613827750291840364827165092834716253"
 _VERSION = "MEDVIZ_0_1"
 _SCREEN_WORDS = frozenset(["PROT", "SCREEN", "SCREEN SAVE", "SCREENSAVE", "DOSE_INFO", "DOSEINFO", "REPORT"])
+_FLOAT_BITS = {0x7FE00008: 32, 0x7FE00009: 64}
+_NUMBERS_ONLY = frozenset(["segmentation", "surface-segmentation", "parametric-map", "rt-dose"])
+_SCREENS = ("secondary-capture", "ultrasound", "us-volume", "vl-", "video-", "encapsulated")
+_SCREEN_MODALITIES = frozenset(
+    ["US", "IVUS", "SC", "OT", "ES", "XC", "GM", "SM", "OP", "OPT", "OCT", "DG", "TG"]
+)
+_X_RAYS = ("x-ray", "radiography", "-xa-", "-xrf-", "breast", "rt-image")
 _WHOLE_TEXT_VRS = ("LO", "SH", "LT", "ST", "UT", "UC", "AE")
 _EXPLICIT_LITTLE = Encoding(True, True)
 
@@ -87,21 +94,26 @@ def check_kind(parsed: ParsedFile) -> str:
     Raises
     ------
     StudyUnreadable
-        ``HELD_FOR_REVIEW`` when the file does not say what it is, ``REFUSED_SOP_CLASS`` when it is something
-        that this release does not judge, ``TRUNCATED`` when pixels are missing.
+        ``SOP_CLASS_MISSING`` when the file does not say what it is, ``PRIVATE_SOP_CLASS`` when only its maker
+        knows, ``REFUSED_SOP_CLASS`` when it is something that this release does not judge, ``TRUNCATED`` when
+        pixels are missing.
     """
     sop_class = sop_class_of(parsed)
     kind = object_name(sop_class)
-    if not kind:
-        raise broken("REFUSED_SOP_CLASS" if sop_class else "HELD_FOR_REVIEW")
-    _check_pixels(parsed)
-    return kind
+    if kind:
+        _check_pixels(parsed, kind)
+        return kind
+    if not sop_class:
+        raise broken("SOP_CLASS_MISSING")
+    raise broken("REFUSED_SOP_CLASS" if is_well_known(sop_class) else "PRIVATE_SOP_CLASS")
 
 
-def _check_pixels(parsed: ParsedFile) -> None:
-    """Refuse a file whose pixel data is shorter than its own header says (PS3.5 8.1.1)."""
+def _check_pixels(parsed: ParsedFile, kind: str) -> None:
+    """Refuse a picture whose pixel data is missing, or shorter than its own header says (PS3.5 8.1.1)."""
     if parsed.pixels is None:
-        raise broken()
+        if needs_pixels(kind):
+            raise broken()
+        return
     if parsed.pixels.is_encapsulated:
         return
     bits = _promised_bits(parsed)
@@ -114,17 +126,28 @@ def _check_pixels(parsed: ParsedFile) -> None:
 def _promised_bits(parsed: ParsedFile) -> int:
     """Return how many bits of native pixels the header promises."""
     bits = number_of(parsed, 0x00280008, 1) * number_of(parsed, 0x00280010) * number_of(parsed, 0x00280011)
-    bits *= number_of(parsed, 0x00280002, 1) * number_of(parsed, 0x00280100)
+    allocated = _FLOAT_BITS.get(parsed.pixels.tag, 0) if parsed.pixels else 0
+    bits *= number_of(parsed, 0x00280002, 1) * (allocated or number_of(parsed, 0x00280100))
     if text_of(parsed, 0x00280004) in ("YBR_FULL_422", "YBR_PARTIAL_422"):
         bits = bits * 2 // 3
     return bits
 
 
 def may_carry_text(parsed: ParsedFile, kind: str) -> bool:
-    """Return whether text may be burned into the pixels: a screenshot, a colour picture, or it says so."""
-    if "secondary-capture" in kind or text_of(parsed, _BURNED_IN).upper() not in ("", "NO"):
+    """Return whether text may be burned into the pixels: the file says so, or such objects often hold some.
+
+    Screens, ultrasound, cameras and colour always may. X-ray pictures may unless the file says that they
+    hold none: plates carry labels. Slices of CT, MR and PET may only when their image type names a screen.
+    Masks, doses and maps of numbers never do.
+    """
+    if parsed.pixels is None or kind in _NUMBERS_ONLY:
+        return False
+    if any(word in kind for word in _SCREENS) or text_of(parsed, _MODALITY).upper() in _SCREEN_MODALITIES:
         return True
-    if number_of(parsed, 0x00280002, 1) > 1 or text_of(parsed, 0x00080064):
+    burned_in = text_of(parsed, _BURNED_IN).upper()
+    if number_of(parsed, 0x00280002, 1) > 1 or text_of(parsed, 0x00080064) or burned_in not in ("", "NO"):
+        return True
+    if not burned_in and any(word in kind for word in _X_RAYS):
         return True
     words = {part.strip().upper() for part in text_of(parsed, 0x00080008).split("\\")}
     return any(word in _SCREEN_WORDS or word.endswith(" PROT") for word in words)

@@ -151,6 +151,9 @@ class Judge:
         if not dictionary or tag & 0xFFFF == 0 or action is Action.REMOVE:
             return Judged(b"", ((tag, "removed"),))
         vr = element.vr if element.vr in dictionary.split(" or ") else dictionary
+        if element.is_cleared and vr in _OPAQUE_VRS:
+            encoded = encode_element(tag, vr.split(" ")[0], element.value, place.encoding)
+            return Judged(encoded, ((tag, "content judged"),))
         if vr == "SQ":
             return self._judged_sequence(element, place, action)
         if element.vr == "SQ":

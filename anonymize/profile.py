@@ -159,7 +159,25 @@ def load_profile(name: str) -> Profile:
 
 def object_name(sop_class: str) -> str:
     """Return the object of PS3.3 that a SOP class belongs to; empty when this engine does not judge it."""
-    return str(table()["objects"].get(sop_class, ""))
+    return str(table()["classes"].get(sop_class, ""))
+
+
+_PICTURES = ("image", "us-volume", "segmentation", "parametric-map")
+
+
+def needs_pixels(kind: str) -> bool:
+    """Return whether an object is a picture and nothing without pixels; a dose may be curves only."""
+    return kind != "surface-segmentation" and any(word in kind for word in _PICTURES)
+
+
+def holds_document(kind: str) -> bool:
+    """Return whether an object carries a file of another format, such as PDF (PS3.3 C.24.2)."""
+    return kind.startswith("encapsulated-")
+
+
+def holds_structured_content(kind: str) -> bool:
+    """Return whether an object is a document made of coded content items (PS3.3 C.17)."""
+    return "0040A730" in _types_of(kind)
 
 
 def row_of(tag: int) -> Row | None:
@@ -175,7 +193,7 @@ def row_of(tag: int) -> Row | None:
 
 
 def attribute_type(tag: int, *, parent: int, kind: str) -> str:
-    """Return 1, 1C, 2, 2C or 3: the type of a table attribute in an object of PS3.3.
+    """Return 1, 1C, 2, 2C or 3: the type of an attribute in an object of PS3.3.
 
     Parameters
     ----------
@@ -184,10 +202,18 @@ def attribute_type(tag: int, *, parent: int, kind: str) -> str:
     kind : str
         Name of the object, such as ``ct-image``.
     """
-    types = table()["types"]
-    if parent:
-        return str(types["nested"].get(f"{parent:08X}.{tag:08X}", "3"))
-    return str(types.get(kind, {}).get(f"{tag:08X}", "3"))
+    types = table()["nested"].get(f"{parent:08X}", {}) if parent else _types_of(kind)
+    return str(types.get(f"{tag:08X}", "3"))
+
+
+@lru_cache(maxsize=256)
+def _types_of(kind: str) -> dict[str, str]:
+    """Return the types other than 3 of an object's top-level attributes, the strictest of its modules."""
+    found: dict[str, str] = {}
+    for module in table()["modules"].get(kind, ()):
+        for tag, given in table()["types"][module].items():
+            found[tag] = min(found.get(tag, given), given)
+    return found
 
 
 @lru_cache(maxsize=65536)

@@ -14,7 +14,9 @@ import pytest
 import SimpleITK as sitk
 from pydicom.sequence import Sequence as Items
 
+from anonymize import headers
 from anonymize.deid import deidentify, deidentify_path, make_orders, read_deidentified
+from anonymize.elements import ParsedFile, parse_file
 from anonymize.keys import ProjectKeys, project_keys
 from anonymize.profile import profile_names
 from anonymize.quarantine import admit
@@ -212,7 +214,7 @@ def test_bad_files_are_held_with_their_reason_and_series_and_the_rest_goes_on(tm
     (tmp_path / "in" / "series" / "z_cut").write_bytes(cut[:-200])
     (tmp_path / "in" / "series" / "z_notes.txt").write_text("Gundula was here")
     report = make_raw.ct_slice(8)
-    report.SOPClassUID = report.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.88.11"
+    report.SOPClassUID = report.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.9.1.1"
     make_raw.write(report, tmp_path / "in" / "series" / "z_report")
     lost = make_raw.ct_slice(9)
     lost.ImagePositionPatient = None
@@ -234,7 +236,7 @@ def test_bad_files_are_held_with_their_reason_and_series_and_the_rest_goes_on(tm
 
 def test_a_study_of_which_nothing_is_left_is_refused(tmp_path: Path) -> None:
     ds = make_raw.ct_slice(0)
-    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.104.1"
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.66"
     make_raw.write(ds, tmp_path / "in" / "a")
     with pytest.raises(StudyUnreadable) as caught:
         run(tmp_path / "in", tmp_path)
@@ -316,3 +318,49 @@ def test_bytes_after_the_last_pixel_and_odd_lengths_do_not_travel(tmp_path: Path
     written = run(tmp_path / "in", tmp_path).files[0]
     assert len(pydicom.dcmread(written).PixelData) == 450
     assert b"GUNDULA" not in written.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("sop_class", "reason"),
+    [
+        ("1.2.840.10008.5.1.4.1.1.66", "REFUSED_SOP_CLASS"),
+        ("1.2.840.113619.4.30", "PRIVATE_SOP_CLASS"),
+        ("", "SOP_CLASS_MISSING"),
+    ],
+)
+def test_what_is_no_object_of_ours_is_refused_by_its_own_reason(sop_class: str, reason: str) -> None:
+    ds = make_raw.ct_slice(0)
+    ds.Modality, ds.SOPClassUID = "OT", sop_class
+    with pytest.raises(StudyUnreadable) as caught:
+        headers.check_kind(parse_file(make_raw.to_bytes(ds))._replace(meta=()))
+    assert caught.value.reason == reason
+
+
+def picture(sop_class: str, **values: object) -> ParsedFile:
+    ds = make_raw.ct_slice(0)
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = sop_class
+    for keyword, value in values.items():
+        setattr(ds, keyword, value)
+    return parse_file(make_raw.to_bytes(ds))
+
+
+@pytest.mark.parametrize(
+    ("sop_class", "values", "expected"),
+    [
+        ("1.2.840.10008.5.1.4.1.1.2", {}, False),
+        ("1.2.840.10008.5.1.4.1.1.2", {"BurnedInAnnotation": "YES"}, True),
+        ("1.2.840.10008.5.1.4.1.1.2", {"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]}, True),
+        ("1.2.840.10008.5.1.4.1.1.6.1", {"BurnedInAnnotation": "NO"}, True),
+        ("1.2.840.10008.5.1.4.1.1.6", {}, True),
+        ("1.2.840.10008.5.1.4.1.1.1", {}, True),
+        ("1.2.840.10008.5.1.4.1.1.1", {"BurnedInAnnotation": "NO"}, False),
+        ("1.2.840.10008.5.1.4.1.1.12.1", {}, True),
+        ("1.2.840.10008.5.1.4.1.1.66.4", {"BurnedInAnnotation": "YES"}, False),
+        ("1.2.840.10008.5.1.4.1.1.481.2", {}, False),
+    ],
+)
+def test_objects_that_often_hold_text_are_read_and_masks_and_doses_are_not(
+    sop_class: str, values: dict[str, object], expected: bool
+) -> None:
+    parsed = picture(sop_class, **values)
+    assert headers.may_carry_text(parsed, headers.check_kind(parsed)) is expected
