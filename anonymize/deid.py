@@ -34,8 +34,10 @@ from anonymize.text import TextCleaner
 from anonymize.uids import new_uid
 from medviz.core.errors import BadInput, StorageFull, StudyUnreadable
 from medviz.core.progress import Progress, silent
+from medviz.core.records import write_text_atomically
 from medviz.core.study import DeidentifiedStudy, FileProblem, RawStudy
 
+NOTES_NAME = "notes.txt"
 _MOST_SEEN = 100_000
 
 
@@ -66,6 +68,8 @@ class Orders:
         Whether faces stay because the operation is planned on them; every file then says so.
     escrow : Escrow or None
         Takes down what became of what.
+    raw_notes : str
+        Free text of the plan; what is left of it without people is written beside the study.
     """
 
     profile: Profile
@@ -75,6 +79,7 @@ class Orders:
     brain: BrainFinder | None = None
     keeps_face: bool = False
     escrow: Escrow | None = None
+    raw_notes: str = field(default="", repr=False)
 
 
 def make_orders(
@@ -138,6 +143,7 @@ def deidentify(
             tell(index / len(raw.raw_files), f"file {index + 1} of {len(raw.raw_files)}")
             _deidentify_file(path, work)
         _check_something_left(work)
+        _save_notes(work)
         _save_report(work)
     progress(1.0, f"{len(work.proofs)} files")
     return read_deidentified(folder)
@@ -152,6 +158,18 @@ def _faces(raw: RawStudy, orders: Orders, progress: Progress) -> Faces | None:
     if orders.keeps_face or not orders.profile.cleans_faces:
         return None
     return look_for_faces(raw.raw_files, brain=orders.brain, progress=progress)
+
+
+def _save_notes(work: _Work) -> None:
+    lines = [work.judge.cleaner.cleaned(line) for line in work.orders.raw_notes.splitlines()]
+    if any(lines):
+        write_text_atomically(work.folder / NOTES_NAME, "\n".join(lines) + "\n")
+
+
+def read_notes(folder: Path) -> str:
+    """Return the plan's notes without people, as `deidentify` wrote them; empty when there were none."""
+    path = folder / NOTES_NAME
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
 
 
 def _save_report(work: _Work) -> None:

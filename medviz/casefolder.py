@@ -2,8 +2,7 @@
 
     cases/C0001/
         case.json            what was asked, without a name in it
-        plan.toml            the plan document as given
-        quarantine/          owner-only; the raw study and where it came from
+        quarantine/          owner-only; the raw study, where it came from, and the plan document as given
         steps/NAME.json      one record per finished step
         shots/               rendered shots, kept so that an amended film renders only what changed
         work/NAME/KEY/       the outputs of a step, under the key of everything it was made from
@@ -47,6 +46,8 @@ class CaseRequest:
     frames_per_second: int
     captions_burnt_in: bool
     series_uid: str = ""
+    notes_hmac: str = ""
+    keeps_face: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +94,8 @@ class CaseFolder:
 
     @property
     def plan_path(self) -> Path:
-        """The plan document."""
-        return self.folder / "plan.toml"
+        """The plan document; kept in quarantine because its notes may hold a name."""
+        return self.quarantine / "plan.toml"
 
     @property
     def request(self) -> CaseRequest:
@@ -214,7 +215,7 @@ class CaseShelf:
             case = CaseFolder(self.folder / case_id)
             case.quarantine.mkdir(parents=True, mode=0o700)
             _write_private(case.quarantine / "source.txt", str(source.resolve()))
-            case.plan_path.write_bytes(plan)
+            _write_private(case.plan_path, plan.decode("utf-8-sig"))
             record = CaseRequest(case_id=case_id, **request)  # type: ignore[arg-type]  # fields by name
             write_record(case.folder / "case.json", record)
             pointers = self.folder / ".by-fingerprint"

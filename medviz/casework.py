@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,11 +111,17 @@ def _admit(work: Work) -> str:
 
 def _deidentify(work: Work) -> str:
     from anonymize.deid import deidentify, make_orders
+    from pipelines.plandocument import raw_plan_notes
 
     raw = read_record(work.case.quarantine / "raw.json", RawStudy)
+    request = work.case.request
     orders = make_orders(
-        work.case.request.profile, settings_home=work.settings.home, threads=work.settings.threads
+        request.profile,
+        settings_home=work.settings.home,
+        threads=work.settings.threads,
+        keeps_face=request.keeps_face,
     )
+    orders = replace(orders, raw_notes=raw_plan_notes(work.case.plan_path))
     study = deidentify(raw, work.folder, orders, progress=work.progress)
     return (
         f"{len(study.files)} files were de-identified by PS3.15 with the profile '{study.profile}'; "
@@ -346,7 +352,7 @@ class Step:
 
 STEPS: Mapping[str, Step] = {
     "admit": Step(_admit, options=("source_hmac",)),
-    "deidentify": Step(_deidentify, needs=("admit",), options=("profile",)),
+    "deidentify": Step(_deidentify, needs=("admit",), options=("profile", "notes_hmac", "keeps_face")),
     "volume": Step(_volume, needs=("deidentify",), options=("series_uid", "procedure")),
     "deface": Step(_deface, needs=("volume",)),
     "segment": Step(_segment, needs=("deface",), options=("segmenter", "seed")),

@@ -75,6 +75,7 @@ def _narration_lines(case: CaseFolder) -> list[str]:
 
 
 def _plan_report(case: CaseFolder) -> str:
+    from anonymize.deid import read_notes
     from pipelines.nifti import read_segmentation, read_volume
     from pipelines.stages.plan import plan_report_html
 
@@ -84,6 +85,7 @@ def _plan_report(case: CaseFolder) -> str:
         read_volume(case.output("deface")),
         read_segmentation(case.output("segment")),
         case_id=case.case_id,
+        notes=read_notes(case.output("deidentify")),
     )
 
 

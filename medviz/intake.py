@@ -6,15 +6,25 @@ import hashlib
 import json
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from medviz.casefolder import CaseFolder, CaseShelf
 from medviz.core.errors import BadInput, StudyUnreadable
 from medviz.core.records import write_text_atomically
 from medviz.core.settings import Settings
 
+if TYPE_CHECKING:
+    from anonymize.keys import ProjectKeys
+
 
 def open_case(
-    source: Path, plan: Path, settings: Settings, *, now: datetime, series_uid: str = ""
+    source: Path,
+    plan: Path,
+    settings: Settings,
+    *,
+    now: datetime,
+    series_uid: str = "",
+    keeps_face: bool = False,
 ) -> CaseFolder:
     """Return the case of this study, plan and settings: the one begun before, or a new one.
 
@@ -26,6 +36,8 @@ def open_case(
         Plan document; it is checked before anything is written.
     series_uid : str
         The series to take, as the raw study names it.
+    keeps_face : bool
+        Whether the face stays, because the operation is planned on it; everything made then says so.
 
     Raises
     ------
@@ -36,7 +48,7 @@ def open_case(
     """
     from anonymize.keys import project_keys
     from anonymize.uids import new_uid
-    from pipelines.plandocument import read_plan
+    from pipelines.plandocument import raw_plan_notes, read_plan
 
     if not source.exists():
         raise StudyUnreadable(
@@ -46,6 +58,7 @@ def open_case(
         )
     document = read_plan(plan)
     keys = project_keys(settings.home)
+    notes = raw_plan_notes(plan)
     request: dict[str, object] = {
         "source_hmac": keys.digest("case source", _listing(source.resolve())).hex(),
         "plan_sha256": document.sha256,
@@ -59,6 +72,8 @@ def open_case(
         "captions_burnt_in": settings.captions_burnt_in,
         "series_uid": new_uid(keys, series_uid) if series_uid else "",
     }
+    request |= {"notes_hmac": _hmac_of(notes, keys)} if notes else {}
+    request |= {"keeps_face": True} if keeps_face else {}
     fingerprint = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
     shelf = CaseShelf(settings.home)
     known = shelf.find(fingerprint)
@@ -68,7 +83,7 @@ def open_case(
     return shelf.open(request | {"fingerprint": fingerprint, "created_at": moment}, source, plan.read_bytes())
 
 
-def change_plan(case: CaseFolder, plan: Path) -> None:
+def change_plan(case: CaseFolder, plan: Path, *, home: Path) -> None:
     """Give a case another plan document.
 
     Raises
@@ -76,11 +91,17 @@ def change_plan(case: CaseFolder, plan: Path) -> None:
     PlanInvalid
         If it breaks its schema; the case keeps the one it had.
     """
-    from pipelines.plandocument import read_plan
+    from anonymize.keys import project_keys
+    from pipelines.plandocument import raw_plan_notes, read_plan
 
-    document = read_plan(plan)
+    document, notes = read_plan(plan), raw_plan_notes(plan)
     write_text_atomically(case.plan_path, plan.read_text(encoding="utf-8"))
-    case.amend(plan_sha256=document.sha256, procedure=document.procedure)
+    hmac = _hmac_of(notes, project_keys(home)) if notes else ""
+    case.amend(plan_sha256=document.sha256, procedure=document.procedure, notes_hmac=hmac)
+
+
+def _hmac_of(notes: str, keys: ProjectKeys) -> str:
+    return keys.digest("plan notes", notes.encode()).hex()
 
 
 def _listing(source: Path) -> bytes:

@@ -13,9 +13,20 @@ from medviz import plugins
 from medviz.core.errors import PlanInvalid
 from medviz.core.plan import PlanDocument
 from pipelines.planning.lines import KeyPath, key_lines
-from pipelines.planning.schema import Key, Kind, Schema, Table, check, line_of, near_miss, raise_first
+from pipelines.planning.schema import (
+    Complaint,
+    Key,
+    Kind,
+    Schema,
+    Table,
+    check,
+    line_of,
+    near_miss,
+    raise_first,
+)
 
 _MOST_BYTES = 1 << 20
+_MOST_NOTES = 4000
 
 
 def read_plan(path: Path) -> PlanDocument:
@@ -48,9 +59,23 @@ def parse_plan(content: bytes) -> PlanDocument:
     lines = key_lines(text)
     schema = _schema_of(document, lines)
     values, complaints = check(document, schema)
-    raise_first(complaints, lines)
+    raise_first([*complaints, *_wrong_notes(document)], lines)
     places = {".".join(path): line for path, line in lines.items()}
     return PlanDocument(schema.procedure, hashlib.sha256(content).hexdigest(), values, places)
+
+
+def raw_plan_notes(path: Path) -> str:
+    """Return the free text of a plan document as the surgeon wrote it: it may name people.
+
+    Nothing but de-identification may use it.
+
+    Raises
+    ------
+    PlanInvalid
+        As `read_plan`.
+    """
+    read_plan(path)
+    return str(tomllib.loads(_decoded(path.read_bytes())).get("notes", "")).strip()
 
 
 def procedure_names() -> tuple[str, ...]:
@@ -71,6 +96,8 @@ def plan_template(procedure: str = "needle") -> str:
         "# Points are in the patient's coordinates (LPS: left, posterior, superior), in millimetres.",
         f"schema_version = {schema.version}",
         f'procedure = "{schema.procedure}"',
+        "# Free text for the reviewer; what may identify a person is taken out of it.",
+        '# notes = "..."',
     ]
     return "\n".join(head + [line for table in schema.tables for line in _table_lines(table)]) + "\n"
 
@@ -111,6 +138,15 @@ def _schema_of(document: Mapping[str, object], lines: Mapping[KeyPath, int]) -> 
         mend = f"This release reads version {schema.version}."
         raise PlanInvalid(f"schema version {version} is not known.", line=line, mend=mend)
     return schema
+
+
+def _wrong_notes(document: Mapping[str, object]) -> list[Complaint]:
+    notes = document.get("notes", "")
+    if isinstance(notes, str) and len(notes) <= _MOST_NOTES:
+        return []
+    return [
+        Complaint(("notes",), "notes must be text.", f"Write at most {_MOST_NOTES} characters in quotes.")
+    ]
 
 
 def _table_lines(table: Table) -> list[str]:

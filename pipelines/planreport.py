@@ -47,15 +47,18 @@ def plan_report_html(
     segmentation: Segmentation,
     *,
     case_id: str = "",
+    notes: str = "",
 ) -> str:
     """Return the plan as one HTML page without any external resource, and without patient data.
 
     Three planes through the needle show the scan with the outlines of the structures; then come facts with
     interval, method and grade, the trajectories, what the search refused, and what is unknown.
+    `notes` are the surgeon's own words, without what may identify a person.
     """
     parts = [
         f"<h1>{_escaped(_title(operation, case_id))}</h1>",
         f'<p class="notice">{notice(shows_face=volume.shows_face)}</p>',
+        _notes(notes),
         _planes(operation, volume, segmentation),
         _unknowns(operation),
         _trajectories(operation),
@@ -66,6 +69,11 @@ def plan_report_html(
     head = f'<meta charset="utf-8"><title>Plan {_escaped(case_id)}</title><style>{_STYLE}</style>'
     body = "\n".join(part for part in parts if part)
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body>\n{body}\n</body></html>\n'
+
+
+def _notes(notes: str) -> str:
+    lines = "".join(f"<p>{_escaped(line)}</p>" for line in notes.splitlines() if line)
+    return f"<h2>The surgeon's notes</h2>{lines}" if lines else ""
 
 
 def _title(operation: PlannedOperation, case_id: str) -> str:

@@ -52,7 +52,7 @@ def resume(
     if step and step not in STEPS:
         raise BadInput("There is no such step.", reason="STEP_UNKNOWN", mend=f"One of: {', '.join(STEPS)}.")
     if plan is not None:
-        change_plan(case, plan)
+        change_plan(case, plan, home=settings.home)
     if seed is not None:
         case.amend(seed=seed)
     if step:

@@ -134,7 +134,7 @@ def near_miss(word: str, known: Sequence[str]) -> str:
 
 def _unknown_tables(document: Mapping[str, object], schema: Schema) -> list[Complaint]:
     known = [table.name for table in schema.tables]
-    extra = [name for name in document if name not in (*known, "schema_version", "procedure")]
+    extra = [name for name in document if name not in (*known, "schema_version", "procedure", "notes")]
     return [_unknown((name,), schema, near_miss(name, known)) for name in extra]
 
 
