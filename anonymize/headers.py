@@ -9,12 +9,13 @@ from functools import lru_cache
 from pydicom.uid import UID
 
 from anonymize.charsets import decoded
-from anonymize.codestreams import without_comments
+from anonymize.codestreams import fragments_without_comments
 from anonymize.dates import shift_days
 from anonymize.denylist import DenyList
 from anonymize.elements import (
     DEFLATED,
     EXPLICIT_LITTLE,
+    RLE,
     Element,
     Encoding,
     ParsedFile,
@@ -312,12 +313,10 @@ def pixel_value(parsed: ParsedFile) -> Iterator[bytes | memoryview]:
             with view[span.value_start : span.value_start + _value_length(parsed, span)] as pixels:
                 yield pixels
             return
-        position = span.value_start
-        while position < span.end:
-            head = bytes(view[position : position + 8])
-            start, length = position + 8, int.from_bytes(head[4:], "little")
-            yield head + without_comments(bytes(view[start : start + length]))
-            position = start + length
+        is_rle = parsed.syntax == RLE
+        rle_pixels = number_of(parsed, 0x00280010) * number_of(parsed, 0x00280011) if is_rle else 0
+        with view[span.value_start : span.end] as value:
+            yield from fragments_without_comments(value, rle_pixels=rle_pixels)
 
 
 def _value_length(parsed: ParsedFile, span: PixelSpan) -> int:
