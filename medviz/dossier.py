@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from medviz import NOT_FOR_DIAGNOSIS
+from medviz import RECOGNISABLE, notice
 from medviz.casefolder import CaseFolder
 from medviz.core.facts import FactLedger
 from medviz.core.plan import PlannedOperation
@@ -49,7 +49,16 @@ def findings_of(case: CaseFolder) -> tuple[str, ...]:
     unreliable = [item.name for item in segmentation.structures if not item.is_reliable]
     sentences = [finding.sentence for finding in segmentation.findings]
     lines = [f"Not reliably seen: {', '.join(unreliable)}."] if unreliable else []
-    return tuple(lines + sentences + _geometry_lines(case) + _held_lines(case) + _narration_lines(case))
+    face = [f"{RECOGNISABLE} Release it only to those who may know who this is."] if _shows_face(case) else []
+    return tuple(
+        face + lines + sentences + _geometry_lines(case) + _held_lines(case) + _narration_lines(case)
+    )
+
+
+def _shows_face(case: CaseFolder) -> bool:
+    from pipelines.nifti import read_volume
+
+    return read_volume(case.output("volume")).shows_face
 
 
 def _geometry_lines(case: CaseFolder) -> list[str]:
@@ -90,7 +99,8 @@ def _plan_report(case: CaseFolder) -> str:
 
 
 def _cover(case: CaseFolder) -> str:
-    lines = [f"Case {case.case_id}", NOT_FOR_DIAGNOSIS, "", "Look at first:"]
+    words = notice(shows_face=_shows_face(case))
+    lines = [f"Case {case.case_id}", words, "", "Look at first:"]
     return "\n".join([*lines, *(f"- {line}" for line in findings_of(case))]) + "\n"
 
 

@@ -56,6 +56,7 @@ class Action(StrEnum):
     RELEASED = "released"
     RELEASE_REFUSED = "release refused"
     EXPORTED = "exported"
+    FACE_KEPT = "face kept"
 
 
 @dataclass(frozen=True, slots=True)

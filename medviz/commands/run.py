@@ -10,6 +10,7 @@ import typer
 
 from medviz.casefolder import CaseFolder, CaseShelf
 from medviz.casework import STEPS, draft_of, is_step_done, run_step
+from medviz.commands.overrides import checked_face_reason, record_kept_face
 from medviz.console import StepBars, notes, print_json, print_line, print_step_times, step_bars
 from medviz.core.drafts import Draft
 from medviz.core.errors import BadInput
@@ -28,13 +29,21 @@ def run(
     study: Annotated[Path, typer.Argument(help="A folder, a zip, a DICOMDIR or one file.")],
     plan: Annotated[Path | None, typer.Option(help="Plan document (TOML).")] = None,
     series: Annotated[str, typer.Option(help="Series Instance UID to take, as the study names it.")] = "",
+    keep_face: Annotated[
+        str, typer.Option(help="Keep the face because the plan needs it: maxillofacial, orbit, nose, skin.")
+    ] = "",
     despite_crashes: Annotated[bool, typer.Option(help="Try once more after repeated crashes.")] = False,
     json: Json = False,
 ) -> None:
     """Take a study and a plan to a draft that waits for a clinician. The same command resumes."""
     settings = load_settings()
     document = plan or default_plan()
-    case = open_case(study, document, settings, now=datetime.now(UTC), series_uid=series)
+    keeps_face = bool(keep_face and checked_face_reason(keep_face))
+    case = open_case(
+        study, document, settings, now=datetime.now(UTC), series_uid=series, keeps_face=keeps_face
+    )
+    if keeps_face:
+        record_kept_face(settings.home, keep_face, case_id=case.case_id)
     _go(case, settings, despite_crashes=despite_crashes, json=json)
 
 
