@@ -109,7 +109,6 @@ def obj(*lines: str) -> bytes:
 @lru_cache(maxsize=32)
 def _encoded(tags: tuple[tuple[str, str], ...], note: str, container: str) -> bytes:
     import av
-    from av.bitstream import BitStreamFilterContext
 
     out = io.BytesIO()
     with av.open(out, "w", format=container) as target:
@@ -118,17 +117,32 @@ def _encoded(tags: tuple[tuple[str, str], ...], note: str, container: str) -> by
         lane: Any = target.add_stream("libx264", rate=25)
         lane.width, lane.height, lane.pix_fmt = 64, 64, "yuv420p"
         lane.options = {"preset": "ultrafast", "x264-params": "threads=1"}
-        mark = f"h264_metadata=sei_user_data=086f3693b7b34f2c965321492feee5b8+{note}" if note else ""
-        marked = BitStreamFilterContext(mark, lane) if mark else None
         frames = [
             av.VideoFrame.from_ndarray(np.full((64, 64, 3), 20 + 8 * k, np.uint8), "rgb24")
             for k in range(VIDEO_FRAMES)
         ]
         packets = [packet for frame in (*frames, None) for packet in lane.encode(frame)]
-        if marked is not None:
-            packets = [done for packet in (*packets, None) for done in marked.filter(packet)]
+        if note:
+            packets[0] = _annotated(packets[0], note)
         target.mux(packets)
     return out.getvalue()
+
+
+def _annotated(packet: Any, note: str) -> Any:
+    """Return a packet with a note in front of its picture: user data in an SEI unit (H.264 D.2.6)."""
+    import av
+
+    payload = bytes(range(16)) + note.encode()
+    unit = b"\x06\x05" + bytes([len(payload)]) + payload + b"\x80"
+    marked = av.Packet(b"\0\0\0\1" + unit + bytes(packet))
+    marked.pts, marked.dts, marked.time_base, marked.stream = (
+        packet.pts,
+        packet.dts,
+        packet.time_base,
+        packet.stream,
+    )
+    marked.is_keyframe = packet.is_keyframe
+    return marked
 
 
 def mp4(*, tags: Mapping[str, str] | None = None, note: str = "", container: str = "mp4") -> bytes:

@@ -784,9 +784,15 @@ def _study() -> dict[str, bytes]:
 
 def study() -> dict[str, Dataset]:
     """Return every object of the study by name; the caller may change them."""
+    return {name: one(name) for name in _study()}
+
+
+def one(name: str) -> Dataset:
+    """Return an object of the study; the caller may change it."""
     import pickle
 
-    return {name: pickle.loads(ds) for name, ds in _study().items()}
+    ds: Dataset = pickle.loads(_study()[name])
+    return ds
 
 
 def write_study(folder: Path, *, names: Callable[[str], bool] = lambda name: True) -> Path:
