@@ -17,6 +17,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -1187,14 +1188,14 @@ _BASE64, _HEX = re.compile(rb"[A-Za-z0-9+/]{12,}"), re.compile(rb"[0-9a-fA-F]{18
 def found_in(folder: Path, everything: Sequence[Planted]) -> list[Planted]:
     """Return what was planted and can still be found below a folder, in a file or in its name."""
     words: set[str] = set()
+    left: set[str] = set()
     others = [one for one in everything if one.place.form is not word]
-    left: list[Planted] = []
     for path in sorted(folder.rglob("*")):
-        content_ = path.read_bytes() if path.is_file() else b""
-        for view in views(str(path.relative_to(folder)).encode() + b"\n" + content_):
-            words |= set(words_in(view))
-            left += [one for one in others if _stands_in(one, view)]
-    return [one for one in everything if one.token.lower() in words or one in left]
+        raw_bytes = path.read_bytes() if path.is_file() else b""
+        view = b"\n\n".join(views(str(path.relative_to(folder)).encode() + b"\n" + raw_bytes))
+        words |= set(words_in(view))
+        left |= _tokens_in(view, others)
+    return [one for one in everything if one.token.lower() in words or one.token in left]
 
 
 def words_in(view: bytes) -> Iterator[str]:
@@ -1209,17 +1210,29 @@ def words_in(view: bytes) -> Iterator[str]:
             yield plain if plain.startswith("vz") else plain[::-1]
 
 
-def _stands_in(one: Planted, view: bytes) -> bool:
-    token, form = one.token, one.place.form
-    if form in (chinese, korean, japanese):
-        return any(_encoded(token, codec) in view for codec in _CODECS if _encoded(token, codec))
+def _tokens_in(view: bytes, everything: Sequence[Planted]) -> set[str]:
+    """Return the tokens that are not words: names in other scripts, numbers, dates and UIDs."""
     plain = view.replace(b"\0", b"")
-    if token.encode() not in plain:
-        return False
-    return (
-        re.search(rb"(?<![\d.])" + re.escape(token.encode()) + (rb"(?!\d)" if form is uid else b""), plain)
-        is not None
-    )
+    found = set()
+    for one in everything:
+        if one.place.form in (chinese, korean, japanese):
+            is_left = any(spelling in view for spelling in _spellings(one.token))
+        else:
+            is_left = one.token.encode() in plain and bool(_alone(one.token).search(plain))
+        found |= {one.token} if is_left else set()
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _alone(token: str) -> re.Pattern[bytes]:
+    """Return a pattern for a number, date or UID that is not a piece of a longer one; a time may follow."""
+    end = rb"(?!\d)" if token.startswith(ROOT) else b""
+    return re.compile(rb"(?<![\d.])" + re.escape(token.encode()) + end)
+
+
+@lru_cache(maxsize=1024)
+def _spellings(token: str) -> tuple[bytes, ...]:
+    return tuple({spelling for codec in _CODECS if (spelling := _encoded(token, codec))})
 
 
 def _encoded(token: str, codec: str) -> bytes:
