@@ -1,12 +1,14 @@
-"""What may be handed over, as a list of files to open: a folder, a zip, a DICOMDIR, a file.
+"""What may be handed over, as files to open: a folder, a zip, a DICOMDIR, a file.
 
 Archives are judged from their directory before a byte is unpacked, and counted again while unpacking.
+`open_source` lists everything at once, for one study; `open_archive` gives entry by entry, for any number.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import os
 import stat
 import zipfile
 import zlib
@@ -14,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, cast
+from typing import IO, NamedTuple, Protocol, cast
 
 from anonymize.elements import parse_file, read_items
 from medviz.core.errors import StudyUnreadable
@@ -35,6 +37,35 @@ class SourceFile:
     untrusted_path: str
     size_bytes: int
     open: Callable[[], IO[bytes]]
+
+
+class Entry(NamedTuple):
+    """One file of an archive: its path inside it as bytes (may hold names), size, and when it was changed.
+
+    `stamp` is the time of change in nanoseconds, or the checksum inside a zip. `reason` says why something
+    that is there cannot be read; it is empty otherwise.
+    """
+
+    untrusted_path: bytes
+    size_bytes: int
+    stamp: int
+    reason: str = ""
+
+
+class OpenArchive(Protocol):
+    """An archive that stays open."""
+
+    def entries(self) -> Iterator[Entry]:
+        """Give what is in it, in no order."""
+
+    def open(self, untrusted_path: bytes) -> IO[bytes]:
+        """Open one of the entries.
+
+        Raises
+        ------
+        OSError, zipfile.BadZipFile, StudyUnreadable
+            If it is gone, damaged or not what the directory said.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +99,103 @@ def open_source(source: Path, *, most_unpacked_gb: float) -> Iterator[Source]:
             yield _source_of(_zip_files(archive, most_bytes=int(most_unpacked_gb * 1e9)))
     else:
         yield _source_of([_path_file(source, source.name)])
+
+
+@contextmanager
+def open_archive(source: Path, *, most_unpacked_gb: float) -> Iterator[OpenArchive]:
+    """Give an archive while it is open.
+
+    Raises
+    ------
+    StudyUnreadable
+        ``SOURCE_MISSING`` or ``ARCHIVE_UNSAFE``.
+    """
+    if not source.exists():
+        raise StudyUnreadable(
+            "There is nothing at this path.", reason="SOURCE_MISSING", mend="Check the path."
+        )
+    if source.is_dir():
+        yield _Folder(source)
+    elif source.name.upper() == "DICOMDIR":
+        yield _Folder(source.parent)
+    elif zipfile.is_zipfile(source) and not _has_preamble(source):
+        with _open_zip(source) as archive:
+            yield _Zip(archive, most_bytes=int(most_unpacked_gb * 1e9))
+    else:
+        yield _Single(source)
+
+
+class _Folder:
+    """A folder and what lies below it; links are not followed, they may lead anywhere."""
+
+    def __init__(self, folder: Path) -> None:
+        self._root = os.fsencode(folder)
+
+    def entries(self) -> Iterator[Entry]:
+        """Give every plain file, and every folder that cannot be read."""
+        waiting = [self._root]
+        while waiting:
+            place = waiting.pop()
+            try:
+                with os.scandir(place) as found:
+                    for item in found:
+                        if item.is_dir(follow_symlinks=False):
+                            waiting.append(item.path)
+                        elif item.is_file(follow_symlinks=False):
+                            yield self._entry(item)
+            except OSError:
+                yield Entry(os.path.relpath(place, self._root), 0, 0, "UNREADABLE")
+
+    def _entry(self, item: os.DirEntry[bytes]) -> Entry:
+        path = item.path[len(self._root) :].lstrip(b"/")
+        try:
+            found = item.stat(follow_symlinks=False)
+        except OSError:
+            return Entry(path, 0, 0, "UNREADABLE")
+        return Entry(path, found.st_size, found.st_mtime_ns)
+
+    def open(self, untrusted_path: bytes) -> IO[bytes]:
+        """Open a file of the folder."""
+        return Path(os.fsdecode(self._root), os.fsdecode(untrusted_path)).open("rb")
+
+
+class _Zip:
+    """A zip, judged from its directory when it is opened."""
+
+    def __init__(self, archive: zipfile.ZipFile, *, most_bytes: int) -> None:
+        _check_zip(archive, most_bytes=most_bytes)
+        self._archive = archive
+
+    def entries(self) -> Iterator[Entry]:
+        """Give every file of the zip."""
+        for entry in self._archive.infolist():
+            if not entry.is_dir():
+                yield Entry(entry.filename.encode("utf-8", "surrogateescape"), entry.file_size, entry.CRC)
+
+    def open(self, untrusted_path: bytes) -> IO[bytes]:
+        """Open an entry that may not give more than the directory said, nor be an archive itself."""
+        return _opened_entry(self._archive, self._archive.getinfo(untrusted_path.decode("utf-8", "surrogateescape")))
+
+
+class _Single:
+    """One file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def entries(self) -> Iterator[Entry]:
+        """Give the one file."""
+        found = self._path.stat()
+        yield Entry(os.fsencode(self._path.name), found.st_size, found.st_mtime_ns)
+
+    def open(self, untrusted_path: bytes) -> IO[bytes]:  # noqa: ARG002 - there is only one
+        """Open the file."""
+        return self._path.open("rb")
+
+
+def holds_archive(head: bytes) -> bool:
+    """Return whether a file that starts like this is a zip or another archive."""
+    return head.startswith(_NESTED)
 
 
 def _source_of(files: list[SourceFile]) -> Source:
@@ -111,6 +239,11 @@ def _open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _zip_files(archive: zipfile.ZipFile, *, most_bytes: int) -> list[SourceFile]:
+    _check_zip(archive, most_bytes=most_bytes)
+    return [_zip_file(archive, entry) for entry in archive.infolist() if not entry.is_dir()]
+
+
+def _check_zip(archive: zipfile.ZipFile, *, most_bytes: int) -> None:
     entries = archive.infolist()
     if len(entries) > MOST_ENTRIES:
         raise _unsafe("The archive holds too many entries.")
@@ -123,7 +256,6 @@ def _zip_files(archive: zipfile.ZipFile, *, most_bytes: int) -> list[SourceFile]
         raise _unsafe("The archive holds one name twice.")
     for entry in entries:
         _check_entry(entry)
-    return [_zip_file(archive, entry) for entry in entries if not entry.is_dir()]
 
 
 def _sizes(entries: Sequence[zipfile.ZipInfo]) -> tuple[list[int], list[int]]:
@@ -178,7 +310,7 @@ class _CountedStream(io.RawIOBase):
 def _followed(directories: Sequence[SourceFile], files: list[SourceFile], fingerprint: str) -> Source:
     """Return only what the DICOMDIRs refer to; when none can be read, everything else that is there."""
     others = [file for file in files if file not in directories]
-    by_path = {_plain_path(file.untrusted_path): file for file in others}
+    by_path = {plain_path(file.untrusted_path): file for file in others}
     wanted = [reference for directory in directories for reference in _references(directory)]
     found = {path: by_path[path] for path in wanted if path in by_path}
     if not found:
@@ -192,21 +324,26 @@ def _followed(directories: Sequence[SourceFile], files: list[SourceFile], finger
 
 
 def _references(directory: SourceFile) -> list[str]:
-    """Return the paths that a DICOMDIR refers to (PS3.10 8.6), relative to the source, none leading out."""
+    """Return the paths that a DICOMDIR refers to (PS3.10 8.6), relative to the source."""
     base = PurePosixPath(directory.untrusted_path).parent
+    with directory.open() as stream:
+        return references_in(stream.read(), base)
+
+
+def references_in(data: bytes, base: PurePosixPath) -> list[str]:
+    """Return the plain paths that a DICOMDIR in the folder `base` refers to; none that leads out."""
     try:
-        with directory.open() as stream:
-            parsed = parse_file(stream.read())
+        parsed = parse_file(data)
         records = next((element for element in parsed.elements if element.tag == _RECORDS), None)
         items = read_items(records, parsed.encoding) if records else ()
     except StudyUnreadable:
         return []
     values = [part.value for item in items for part in item if part.tag == _REFERENCED_FILE and part.value]
     parts = [value.decode("latin-1").strip(" \0").split("\\") for value in values]
-    return [_plain_path((base / "/".join(names)).as_posix()) for names in parts if ".." not in names]
+    return [plain_path((base / "/".join(names)).as_posix()) for names in parts if ".." not in names]
 
 
-def _plain_path(path: str) -> str:
+def plain_path(path: str) -> str:
     """Return a path as discs write it in many ways: without case, version number and final dot."""
     return "/".join(part.split(";")[0].rstrip(".").casefold() for part in PurePosixPath(path).parts)
 
