@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
+from itertools import pairwise
 
 _JPEG_START, _J2K_START, _JP2_START = b"\xff\xd8", b"\xff\x4f", b"\0\0\0\x0cjP  "
 _STARTS = (_JPEG_START, _J2K_START, _JP2_START)
@@ -182,7 +183,7 @@ def without_gaps(frame: bytes, pixels: int) -> bytes:
         return frame
     blank = bytearray(len(frame))
     blank[: 4 + 4 * count] = frame[: 4 + 4 * count]
-    for start, limit in zip(starts, starts[1:], strict=False):
+    for start, limit in pairwise(starts):
         end = _end_of_runs(frame, start, limit, pixels)
         blank[start:end] = frame[start:end]
     return bytes(blank)

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from anonymize import headers
-from anonymize.elements import ParsedFile
+from anonymize.elements import ParsedFile, broken
 from anonymize.pixels import TextBox, TextFinder, without_burned_in_text
 from anonymize.profile import Profile
 from anonymize.text import TextCleaner
+from anonymize.unseen import without_unseen
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +66,21 @@ def cleaned(
     Raises
     ------
     StudyUnreadable
-        ``HELD_FOR_REVIEW`` when the content cannot be judged.
+        When the content cannot be judged: ``HELD_FOR_REVIEW`` when the profile does not clean it,
+        ``NO_TEXT_FINDER``, ``TEXT_REMAINS``, ``PIXELS_UNREADABLE``, ``TOO_LARGE``.
     """
+    parsed, notes = without_unseen(parsed)
     if not headers.may_carry_text(parsed, kind):
-        return parsed, ContentProof()
-    finder = tools.finder if profile.cleans_pixels else None
-    parsed, frames, boxes = without_burned_in_text(parsed, finder, cleaner.deny)
-    return parsed, ContentProof(frames, boxes, is_cleaned=True)
+        return parsed, ContentProof(notes=notes)
+    verdict = tools.verdicts.get(sha256)
+    if not profile.cleans_pixels and verdict is None:
+        raise broken("HELD_FOR_REVIEW")
+    redaction = without_burned_in_text(parsed, tools.finder, cleaner.deny, verdict=verdict)
+    proof = ContentProof(
+        redaction.frames,
+        redaction.boxes,
+        is_cleaned=True,
+        notes=(*notes, *redaction.notes),
+        picture=redaction.picture,
+    )
+    return redaction.parsed, proof

@@ -1,11 +1,17 @@
-"""Reads text in pictures with rapidocr, whose models lie in its package; nothing is ever downloaded."""
+"""Reads text in pictures with rapidocr, whose models lie in its package; nothing is ever downloaded.
+
+The text detector looks at several views of a picture (as it is, with its local contrast evened out, and
+enlarged), because each of them misses lines that another shows; what any view finds is read once, turned the
+way that reads best.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +19,26 @@ from numpy.typing import NDArray
 from anonymize.pixels import TextBox, TextFinder
 
 _MODELS = ("PP-OCRv6_det_small.onnx", "PP-OCRv6_rec_small.onnx", "ch_ppocr_mobile_v2.0_cls_mobile.onnx")
-_LEAST_SIDE = 32
+_LEAST_SIDE = 16
+_SMALL_SIDE, _TILE, _OVERLAP = 400, 1536, 192
+_OVERVIEW_PX = 1280
+_PIXEL_THRESHOLD, _BOX_THRESHOLD = 0.2, 0.3
+_LEAST_LETTER_PX = 5.0
+_LARGEST_LETTER_SHARE = 0.15
+_SAME_SHARE = 0.7
+_TALL = 1.5
+_SURE_READ = 0.8
+_LEAST_STROKES = 3
+
+Picture = NDArray[np.uint8]
+Corners = NDArray[np.float32]
+
+
+class _Line(NamedTuple):
+    """A line of text that was detected: its four corners in the picture, columns first, and how sure."""
+
+    corners: Corners
+    score: float
 
 
 class RapidTextFinder:
@@ -28,30 +53,177 @@ class RapidTextFinder:
     def __init__(self, *, threads: int = 1) -> None:
         from rapidocr import RapidOCR
 
-        self._engine: Any = RapidOCR(
+        engine: Any = RapidOCR(
             params={
                 "Global.log_level": "critical",
-                "Global.text_score": 0.0,  # what is found but cannot be read must be filled, so keep it
+                "Det.thresh": _PIXEL_THRESHOLD,
+                "Det.box_thresh": _BOX_THRESHOLD,
+                "Det.limit_side_len": 32,  # the views are scaled here
                 "EngineConfig.onnxruntime.intra_op_num_threads": threads,
                 "EngineConfig.onnxruntime.inter_op_num_threads": 1,
             }
         )
+        self._detector: Any = engine._load_det_model()
+        self._reader: Any = engine._load_rec_model()
 
-    def find(self, picture: NDArray[np.uint8]) -> list[TextBox]:
+    def find(self, picture: Picture) -> list[TextBox]:
         """Return every text box of a picture, shape (rows, columns, 3), RGB."""
-        if min(picture.shape[:2]) < _LEAST_SIDE:
+        if min(picture.shape[:2]) < _LEAST_SIDE or picture.min() == picture.max():
             return []
-        result = self._engine(np.ascontiguousarray(picture[..., ::-1]))  # it wants BGR
-        if result.boxes is None:
+        whole = np.ascontiguousarray(picture[..., ::-1])  # it wants BGR
+        lines = _merged([line for view, place in _views(whole) for line in self._detect(view, place)])
+        lines = [line for line in lines if _has_size_of_text(line, picture)]
+        return self._read(whole, lines)
+
+    def _detect(self, view: Picture, place: tuple[float, int, int]) -> Iterator[_Line]:
+        """Give the lines of a view; `place` is its scale and where its first row and column lie."""
+        scale, top, left = place
+        found = self._detector(view)
+        for corners, score in zip(
+            found.boxes if found.boxes is not None else (), found.scores or (), strict=True
+        ):
+            where = np.asarray(corners, dtype=np.float32) / scale + np.array([left, top], dtype=np.float32)
+            yield _Line(where, float(score))
+
+    def _read(self, picture: Picture, lines: list[_Line]) -> list[TextBox]:
+        """Return the lines with what they say; what cannot be read stays, if it looks like letters."""
+        crops = [_crop(picture, line.corners) for line in lines]
+        turned = [index for index, crop in enumerate(crops) if crop.shape[0] >= _TALL * crop.shape[1]]
+        for index in turned:
+            crops[index] = np.ascontiguousarray(np.rot90(crops[index]))
+        readings = self._readings(crops)
+        doubtful = [n for n, (_, score) in enumerate(readings) if score < _SURE_READ or n in turned]
+        again = self._readings([np.ascontiguousarray(crops[n][::-1, ::-1]) for n in doubtful])
+        for number, reading in zip(doubtful, again, strict=True):
+            readings[number] = max(readings[number], reading, key=lambda told: told[1] * len(told[0]))
+        found = zip(lines, readings, crops, strict=True)
+        return [_box(line, *told) for line, told, crop in found if _is_text(told[0], crop)]
+
+    def _readings(self, crops: list[Picture]) -> list[tuple[str, float]]:
+        from rapidocr.ch_ppocr_rec.typings import TextRecInput
+
+        if not crops:
             return []
-        return [_box(*found) for found in zip(result.boxes, result.txts, result.scores, strict=True)]
+        read = self._reader(TextRecInput(img=crops, return_word_box=False))
+        return [(str(text), float(score)) for text, score in zip(read.txts, read.scores, strict=True)]
 
 
-def _box(corners: Any, text: str, score: float) -> TextBox:
-    columns, rows = np.asarray(corners, dtype=np.float64).T
-    edges = (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1)
-    top, bottom, left, right = (int(edge) for edge in edges)
-    return TextBox(max(top, 0), bottom, max(left, 0), right, str(text), float(score))
+def _views(picture: Picture) -> Iterator[tuple[Picture, tuple[float, int, int]]]:
+    """Give the pictures that the detector looks at, with their scale and first row and column."""
+    import cv2
+
+    small, large = min(picture.shape[:2]), max(picture.shape[:2])
+    if large > _TILE:
+        scale = _OVERVIEW_PX / large
+        yield _scaled(picture, scale), (scale, 0, 0)
+    for top, left in _tiles(*picture.shape[:2]):
+        tile = picture[top : top + _TILE, left : left + _TILE]
+        yield tile, (1.0, top, left)
+        yield _evened(tile), (1.0, top, left)
+        scale = 2.0 if small < _SMALL_SIDE else 1.5
+        yield cv2.resize(tile, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), (scale, top, left)
+
+
+def _scaled(picture: Picture, scale: float) -> Picture:
+    import cv2
+
+    return np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _tiles(rows: int, columns: int) -> Iterator[tuple[int, int]]:
+    """Give first row and column of overlapping tiles, so that no line is cut by all of them."""
+    step = _TILE - _OVERLAP
+    for top in range(0, max(rows - _OVERLAP, 1), step):
+        for left in range(0, max(columns - _OVERLAP, 1), step):
+            yield top, left
+
+
+def _evened(picture: Picture) -> Picture:
+    """Return the picture in grey with its brightness and contrast made the same everywhere."""
+    import cv2
+
+    grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY).astype(np.float32)
+    mean = cv2.GaussianBlur(grey, (0, 0), 24)
+    spread = np.sqrt(cv2.GaussianBlur((grey - mean) ** 2, (0, 0), 24) + 36)
+    even = np.clip(128 + (grey - mean) / spread * 40, 0, 255).astype(np.uint8)
+    return np.asarray(cv2.cvtColor(even, cv2.COLOR_GRAY2BGR), np.uint8)
+
+
+def _edges(corners: Corners) -> tuple[float, float, float, float]:
+    """Return top, bottom, left and right of the upright box around four corners."""
+    columns, rows = corners.T
+    return float(rows.min()), float(rows.max()), float(columns.min()), float(columns.max())
+
+
+def _merged(lines: list[_Line]) -> list[_Line]:
+    """Return the lines without those that another one covers; the larger and surer stays."""
+    kept: list[_Line] = []
+    for line in sorted(lines, key=lambda found: -found.score):
+        if not any(_shared(line, other) > _SAME_SHARE for other in kept):
+            kept.append(line)
+    return kept
+
+
+def _shared(line: _Line, other: _Line) -> float:
+    """Return how much of a line's box lies in another's that is not much larger."""
+    (top, bottom, left, right), (top2, bottom2, left2, right2) = _edges(line.corners), _edges(other.corners)
+    rows = min(bottom, bottom2) - max(top, top2)
+    columns = min(right, right2) - max(left, left2)
+    area, other_area = (bottom - top) * (right - left), (bottom2 - top2) * (right2 - left2)
+    if rows <= 0 or columns <= 0 or other_area > 4 * area:
+        return 0.0
+    return rows * columns / max(area, 1e-6)
+
+
+def _sides(corners: Corners) -> tuple[float, float]:
+    """Return the short and the long side of a line's box, in pixels."""
+    first, second = (float(np.hypot(*(corners[n] - corners[n + 1]))) for n in (0, 1))
+    return min(first, second), max(first, second)
+
+
+def _has_size_of_text(line: _Line, picture: Picture) -> bool:
+    short, _ = _sides(line.corners)
+    return _LEAST_LETTER_PX <= short <= max(_LARGEST_LETTER_SHARE * picture.shape[0], 40)
+
+
+def _crop(picture: Picture, corners: Corners) -> Picture:
+    """Return the upright line of text, its grey values stretched."""
+    import cv2
+
+    width = max(np.hypot(*(corners[0] - corners[1])), np.hypot(*(corners[2] - corners[3])), 1.0)
+    height = max(np.hypot(*(corners[0] - corners[3])), np.hypot(*(corners[1] - corners[2])), 1.0)
+    target = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float32)
+    turn = cv2.getPerspectiveTransform(corners.astype(np.float32), target)
+    size = max(round(float(width)), 1), max(round(float(height)), 1)
+    crop = cv2.warpPerspective(picture, turn, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    low, high = np.percentile(crop, (2, 99.5))
+    stretched = (crop.astype(np.float32) - low) * (255 / max(high - low, 16.0))
+    return np.clip(stretched, 0, 255).astype(np.uint8)
+
+
+def _is_text(text: str, crop: Picture) -> bool:
+    """Return whether a reading is text: letters, or several strokes side by side that cannot be read.
+
+    A depth mark reads as one stroke, a vessel as one round letter.
+    """
+    letters = [mark for mark in text if mark.isalnum()]
+    if len(letters) >= 2:
+        return True
+    return crop.shape[1] >= 2.5 * crop.shape[0] and _strokes(crop) >= _LEAST_STROKES
+
+
+def _strokes(crop: Picture) -> int:
+    """Return how many separate strokes stand side by side in a line."""
+    grey = crop.max(axis=-1).astype(np.float32)
+    low, high = np.percentile(grey, (20, 98))
+    ink = grey > (low + high) / 2
+    columns = ink.any(axis=0).astype(np.int8)
+    return int((np.diff(columns, prepend=0) == 1).sum())
+
+
+def _box(line: _Line, text: str, score: float) -> TextBox:
+    top, bottom, left, right = _edges(line.corners)
+    return TextBox(max(int(top), 0), int(bottom) + 1, max(int(left), 0), int(right) + 1, text, score)
 
 
 @lru_cache(maxsize=4)
