@@ -11,9 +11,9 @@ import hashlib
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Protocol
@@ -21,18 +21,27 @@ from typing import Protocol
 from anonymize import contents, headers
 from anonymize.contents import Tools
 from anonymize.denylist import DenyList
-from anonymize.elements import Element, ParsedFile, encode_element, parse_file, readable_part
-from anonymize.faces import BrainFinder, Face, Faces, look_for_faces
+from anonymize.elements import Buffer, Element, ParsedFile, encode_element, parse_file, readable_part
+from anonymize.faces import BrainFinder, Face, FaceProof, Faces, look_for_faces
 from anonymize.judge import Judge, Person, Place
 from anonymize.keys import ProjectKeys, project_keys
 from anonymize.ocr import text_finder
 from anonymize.profile import Profile, load_profile
 from anonymize.prose import PresidioReader, ProseReader
 from anonymize.quarantine import admit, mapped, sha256_of
-from anonymize.report import REPORT_NAME, FileProof, build_report, read_report, save_report
+from anonymize.report import (
+    MOST_PICTURES,
+    PICTURES_NAME,
+    REPORT_NAME,
+    FaceLine,
+    FileProof,
+    build_report,
+    read_report,
+    save_report,
+)
 from anonymize.text import TextCleaner
 from anonymize.uids import new_uid
-from medviz.core.errors import BadInput, StorageFull, StudyUnreadable
+from medviz.core.errors import BadInput, MedVizError, StorageFull, StudyUnreadable
 from medviz.core.progress import Progress, silent
 from medviz.core.records import write_text_atomically
 from medviz.core.study import DeidentifiedStudy, FileProblem, RawStudy
@@ -46,6 +55,9 @@ class Escrow(Protocol):
 
     def note(self, kind: str, raw_original: str, new: str) -> None:
         """Remember that `raw_original` became `new`; the kinds are patient, days, study, series, instance."""
+
+    def seal(self) -> None:
+        """Put what was noted on disk; called before the files that it speaks of appear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +129,26 @@ class _Work:
     actions: Counter[tuple[int, str]] = field(default_factory=Counter)
     proofs: list[FileProof] = field(default_factory=list)
     problems: list[FileProblem] = field(default_factory=list)
+    pictures: int = 0
 
 
 def deidentify(
-    raw: RawStudy, folder: Path, orders: Orders, *, progress: Progress = silent
+    raw: RawStudy,
+    folder: Path,
+    orders: Orders,
+    *,
+    progress: Progress = silent,
+    keeps_empty: bool = False,
+    also_learn_from: Sequence[Path] = (),
 ) -> DeidentifiedStudy:
     """Write the de-identified files and the report into `folder`; the same input gives the same bytes.
+
+    Parameters
+    ----------
+    keeps_empty : bool
+        Whether a study of which nothing is left still gets its folder and report.
+    also_learn_from : sequence of Path
+        Raw files of the same study that only help to know whom it speaks of.
 
     Raises
     ------
@@ -133,7 +159,8 @@ def deidentify(
     StorageFull
         If the disk ran out; the half copy is gone again.
     """
-    deny = learn(raw, progress=_part(progress, 0.0, 0.2))
+    heard = replace(raw, raw_files=(*raw.raw_files, *also_learn_from))
+    deny = learn(heard, progress=_part(progress, 0.0, 0.2))
     faces = _faces(raw, orders, _part(progress, 0.2, 0.3))
     judge = Judge(orders.profile, orders.keys, TextCleaner(deny, orders.prose or PresidioReader()))
     with _fresh_folder(folder) as partial:
@@ -142,9 +169,12 @@ def deidentify(
         for index, path in enumerate(raw.raw_files):
             tell(index / len(raw.raw_files), f"file {index + 1} of {len(raw.raw_files)}")
             _deidentify_file(path, work)
-        _check_something_left(work)
+        if not keeps_empty:
+            _check_something_left(work)
         _save_notes(work)
         _save_report(work)
+        if orders.escrow is not None:
+            orders.escrow.seal()
     progress(1.0, f"{len(work.proofs)} files")
     return read_deidentified(folder)
 
@@ -174,7 +204,29 @@ def read_notes(folder: Path) -> str:
 
 def _save_report(work: _Work) -> None:
     problems = sorted(work.problems, key=lambda problem: problem.ordinal)
-    save_report(work.folder, build_report(work.orders.profile, work.actions, work.proofs, problems))
+    found = work.faces.proofs() if work.faces else ()
+    faces = [_face_line(proof, number, work) for number, proof in enumerate(found)]
+    save_report(
+        work.folder, build_report(work.orders.profile, work.actions, work.proofs, problems, faces=faces)
+    )
+
+
+def _face_line(proof: FaceProof, number: int, work: _Work) -> FaceLine:
+    """Return what was done about a series' face, under its new UID, its picture saved beside the report."""
+    uid = new_uid(work.orders.keys, proof.raw_series_uid) if proof.raw_series_uid else ""
+    picture = _save_picture(f"face-{number + 1}", getattr(proof, "picture", b""), work)
+    return FaceLine(uid, proof.face, proof.told, proof.removed_ml, proof.moved_mm, picture)
+
+
+def _save_picture(name: str, picture: bytes, work: _Work) -> str:
+    """Keep a picture for the report and return its path there; empty when there is none, or enough."""
+    folder = work.folder / PICTURES_NAME
+    if not picture or work.pictures >= MOST_PICTURES:
+        return ""
+    work.pictures += 1
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.png").write_bytes(picture)
+    return f"{PICTURES_NAME}/{name}.png"
 
 
 def read_deidentified(folder: Path) -> DeidentifiedStudy:
@@ -247,8 +299,16 @@ def _deidentify_file(path: Path, work: _Work) -> None:
             kind = headers.check_kind(parsed)
             _write_file(parsed, kind, sha256_of(buffer), work)
         except StudyUnreadable as error:
-            series = _series_of(readable_part(buffer), work.orders.keys)
-            work.problems.append(FileProblem(error.reason, ordinal, series))
+            _hold(error.reason, ordinal, buffer, work)
+        except (MedVizError, OSError):
+            raise
+        except Exception:  # the door of one file: what nobody foresaw holds it and never stops the rest
+            _hold("UNFORESEEN", ordinal, buffer, work)
+
+
+def _hold(reason: str, ordinal: int, buffer: Buffer, work: _Work) -> None:
+    series = _series_of(readable_part(buffer), work.orders.keys)
+    work.problems.append(FileProblem(reason, ordinal, series))
 
 
 def _series_of(elements: tuple[Element, ...], keys: ProjectKeys) -> str:
@@ -260,7 +320,7 @@ def _series_of(elements: tuple[Element, ...], keys: ProjectKeys) -> str:
 def _write_file(parsed: ParsedFile, kind: str, content: bytes, work: _Work) -> None:
     profile, keys = work.orders.profile, work.orders.keys
     person = headers.person_of(parsed, keys)
-    uids = headers.fixed_uids(parsed, keys, content)
+    uids = headers.fixed_uids(parsed, keys, profile)
     _take_down(parsed, person, uids, work.orders.escrow)
     parsed, proof = contents.cleaned(
         parsed,
@@ -284,8 +344,20 @@ def _write_file(parsed: ParsedFile, kind: str, content: bytes, work: _Work) -> N
     target = _free_name(work.folder, uids[headers.SOP_INSTANCE])
     digest = _write(target, [start, headers.joined(kept, replaced), headers.pixel_header(parsed)], parsed)
     work.actions.update(actions)
-    hmac = keys.digest("input", content).hex()
-    work.proofs.append(FileProof(target.name, hmac, digest, proof.frames_read, proof.boxes_filled))
+    work.proofs.append(
+        FileProof(
+            target.name,
+            keys.digest("input", content).hex(),
+            digest,
+            proof.frames_read,
+            proof.boxes_filled,
+            kind=kind,
+            is_read=proof.is_cleaned,
+            face=face,
+            notes=proof.notes,
+            picture=_save_picture(target.stem, proof.picture, work),
+        )
+    )
 
 
 def _take_down(parsed: ParsedFile, person: Person, uids: dict[int, str], escrow: Escrow | None) -> None:
@@ -304,12 +376,16 @@ def _take_down(parsed: ParsedFile, person: Person, uids: dict[int, str], escrow:
 
 
 def _write(target: Path, parts: list[bytes], parsed: ParsedFile) -> str:
-    """Write header parts and the pixel element, and return the SHA-256 of the whole."""
+    """Write header parts and the pixel element, and return the SHA-256 of the whole; all of it or nothing."""
     digest = hashlib.sha256()
-    with target.open("wb") as stream:
-        for part in chain(parts, headers.pixel_value(parsed)):
-            stream.write(part)
-            digest.update(part)
+    try:
+        with target.open("wb") as stream:
+            for part in chain(parts, headers.pixel_value(parsed)):
+                stream.write(part)
+                digest.update(part)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
     return digest.hexdigest()
 
 

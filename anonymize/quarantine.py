@@ -12,13 +12,15 @@ import json
 import mmap
 import os
 import shutil
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from anonymize.elements import Buffer, looks_like_dicom
-from anonymize.sources import Source, SourceFile, open_source
+from anonymize.sources import Entry, OpenArchive, Source, SourceFile, open_source
 from medviz.core.errors import StorageFull, StudyUnreadable
 from medviz.core.progress import Progress, silent
 from medviz.core.records import write_text_atomically
@@ -91,6 +93,39 @@ def _copy(file: SourceFile, target: Path) -> str:
     except (PermissionError, FileNotFoundError, IsADirectoryError):
         return "UNREADABLE"
     return ""
+
+
+def take(archive: OpenArchive, entry: Entry, target: Path) -> str:
+    """Copy one file of an archive; return why it cannot be taken, or an empty string.
+
+    ``UNREADABLE`` when it is gone or damaged, ``CHANGED_WHILE_READ`` when it is no longer what was listed.
+    """
+    try:
+        with archive.open(entry.untrusted_path) as stream:
+            _write_owner_only(target, b"", stream)
+            stamp = _stamp_of(stream)
+    except StudyUnreadable as error:
+        reason = error.reason
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError):
+        reason = "UNREADABLE"
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        reason = "UNREADABLE"
+    else:
+        is_same = target.stat().st_size == entry.size_bytes and stamp in (None, entry.stamp)
+        reason = "" if is_same else "CHANGED_WHILE_READ"
+    if reason:
+        target.unlink(missing_ok=True)
+    return reason
+
+
+def _stamp_of(stream: IO[bytes]) -> int | None:
+    """Return when an open file was changed, in nanoseconds; None for an entry of a zip."""
+    try:
+        return os.fstat(stream.fileno()).st_mtime_ns
+    except OSError:
+        return None
 
 
 def _write_owner_only(target: Path, head: bytes, rest: IO[bytes]) -> None:

@@ -174,7 +174,8 @@ class _Zip:
 
     def open(self, untrusted_path: bytes) -> IO[bytes]:
         """Open an entry that may not give more than the directory said, nor be an archive itself."""
-        return _opened_entry(self._archive, self._archive.getinfo(untrusted_path.decode("utf-8", "surrogateescape")))
+        untrusted_name = untrusted_path.decode("utf-8", "surrogateescape")
+        return _opened_entry(self._archive, self._archive.getinfo(untrusted_name))
 
 
 class _Single:
