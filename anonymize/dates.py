@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import datetime
 import re
+from enum import StrEnum
 
 OLDEST_AGE_YEARS = 89
 _MOST_DAYS, _LEAST_DAYS = 3650, 365
 _DATE = re.compile(r"^(\d{4})[.\-/]?(\d{2})[.\-/]?(\d{2})$")
-_DATE_TIME = re.compile(r"^(\d{8})(\d{0,6}(?:\.\d{1,6})?(?:[+-]\d{4})?)$")
-_AGE = re.compile(r"^(\d{3})([DWMY])$")
+_DATE_TIME = re.compile(r"^(\d{4})(\d{2})?(\d{2})?(\d{0,6}(?:\.\d{1,6})?)([+-]\d{4})?$")
+_AGE = re.compile(r"^(\d{1,3})([DWMY])$")
 _TIME = re.compile(r"^\d{2}:?(\d{2}:?(\d{2}(\.\d{1,6})?)?)?$")
+_RANGE = re.compile(r"^(\d{8})?-(\d{8})?$")
+
+
+class DatePolicy(StrEnum):
+    """What becomes of dates (PS3.15 E.3.6; 45 CFR 164.514 (b)(2)(i)(C) for years)."""
+
+    REMOVED = "removed"
+    MOVED = "moved"
+    YEARS = "year kept"
+    KEPT = "kept"
 
 
 def shift_days(digest: bytes) -> int:
@@ -19,24 +30,48 @@ def shift_days(digest: bytes) -> int:
 
 
 def shifted_date(text: str, days: int) -> str:
-    """Return a DA value moved by `days`, or an empty string when it is no whole date."""
-    found = _DATE.match(text.strip(" \0"))
-    if not found:
-        return ""
-    try:
-        day = datetime.date(*(int(part) for part in found.groups())) + datetime.timedelta(days)
-    except (ValueError, OverflowError):
-        return ""
-    return f"{day.year:04d}{day.month:02d}{day.day:02d}"
+    """Return a DA value, or a range of two, moved by `days`; an empty string when it is no whole date."""
+    text = text.strip(" \0")
+    between = _RANGE.match(text)
+    if between and text != "-":
+        ends = [(end, shifted_date(end, days) if end else "") for end in between.groups()]
+        return "-".join(moved for _, moved in ends) if all(moved or not end for end, moved in ends) else ""
+    found = _DATE.match(text)
+    day = _moved(found.groups(), days) if found else None
+    return f"{day:%Y%m%d}".rjust(8, "0") if day else ""
 
 
 def shifted_date_time(text: str, days: int) -> str:
-    """Return a DT value moved by `days`, time of day and offset kept; empty when it holds no whole date."""
+    """Return a DT value moved by `days`, its precision, time of day and offset kept; empty when it is none.
+
+    A year alone is moved as its middle, a month as its fifteenth, and stays a year or a month.
+    """
     found = _DATE_TIME.match(text.strip(" \0"))
-    if not found:
+    if not found or (found[4] and not found[3]):
         return ""
-    date = shifted_date(found[1], days)
-    return date + found[2] if date else ""
+    day = _moved((found[1], found[2] or "07", found[3] or ("15" if found[2] else "01")), days)
+    if day is None:
+        return ""
+    date = f"{day:%Y%m%d}".rjust(8, "0")[: 4 + 2 * bool(found[2]) + 2 * bool(found[3])]
+    return date + found[4] + (found[5] or "")
+
+
+def _moved(parts: tuple[str, ...], days: int) -> datetime.date | None:
+    try:
+        return datetime.date(*(int(part) for part in parts)) + datetime.timedelta(days)
+    except (ValueError, OverflowError):
+        return None
+
+
+def year_only(text: str) -> str:
+    """Return a DA value with its year alone, as the first of January; empty when it is no date."""
+    found = _DATE.match(text.strip(" \0"))
+    return f"{found[1]}0101" if found and shifted_date(found[0], 0) else ""
+
+
+def year_only_time(text: str) -> str:
+    """Return a DT value cut to its year; empty when it is none."""
+    return shifted_date_time(text, 0)[:4]
 
 
 def is_time(text: str) -> bool:
@@ -45,7 +80,7 @@ def is_time(text: str) -> bool:
 
 
 def capped_age(text: str) -> str:
-    """Return an AS value, ages above 89 years as ``090Y``; empty when it is no age.
+    """Return an AS value, ages above 89 years as ``090Y`` whatever their unit; empty when it is no age.
 
     Safe Harbor (45 CFR 164.514 (b)(2)(i)(C)) puts every age above 89 into one class.
     """
@@ -53,7 +88,7 @@ def capped_age(text: str) -> str:
     if not found:
         return ""
     years = int(found[1]) / {"D": 365.25, "W": 52.18, "M": 12, "Y": 1}[found[2]]
-    return "090Y" if years >= OLDEST_AGE_YEARS + 1 else found[0]
+    return "090Y" if years >= OLDEST_AGE_YEARS + 1 else f"{int(found[1]):03d}{found[2]}"
 
 
 def spellings(date: str) -> tuple[str, ...]:

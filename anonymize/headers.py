@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -10,7 +11,7 @@ from pydicom.uid import UID
 
 from anonymize.charsets import decoded
 from anonymize.codestreams import fragments_without_comments
-from anonymize.dates import shift_days
+from anonymize.dates import DatePolicy, shift_days
 from anonymize.denylist import DenyList
 from anonymize.elements import (
     DEFLATED,
@@ -26,7 +27,7 @@ from anonymize.elements import (
     known_vr,
     read_items,
 )
-from anonymize.judge import CHARACTER_SET, PATIENT_ID, PATIENT_NAME, Person
+from anonymize.judge import CHARACTER_SET, PATIENT_ID, PATIENT_NAME, Person, check_character_set
 from anonymize.keys import ProjectKeys
 from anonymize.profile import Profile, needs_pixels, object_name, row_of, table
 from anonymize.uids import is_well_known, new_uid
@@ -42,6 +43,15 @@ _CT, _MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
 _IMPLEMENTATION = "2.25.94613827750291840364827165092834716253"
 _VERSION = "MEDVIZ_0_1"
 _SCREEN_WORDS = frozenset(["PROT", "SCREEN", "SCREEN SAVE", "SCREENSAVE", "DOSE_INFO", "DOSEINFO", "REPORT"])
+_TEMPORAL = {
+    DatePolicy.REMOVED: b"REMOVED",
+    DatePolicy.MOVED: b"MODIFIED",
+    DatePolicy.YEARS: b"MODIFIED",
+    DatePolicy.KEPT: b"UNMODIFIED",
+}
+_DIGEST_DIGITS, _CHECK_DIGITS = 12, 8
+_PSEUDONYM = re.compile(r"^[0-9A-F]{20}$")
+_UID = re.compile(r"^[0-9.]{1,64}$")
 _FLOAT_BITS = {0x7FE00008: 32, 0x7FE00009: 64}
 _NUMBERS_ONLY = frozenset(["segmentation", "surface-segmentation", "parametric-map", "rt-dose"])
 _SCREENS = ("secondary-capture", "ultrasound", "us-volume", "vl-", "video-", "encapsulated")
@@ -97,11 +107,12 @@ def check_kind(parsed: ParsedFile) -> str:
     StudyUnreadable
         ``SOP_CLASS_MISSING`` when the file does not say what it is, ``PRIVATE_SOP_CLASS`` when only its maker
         knows, ``REFUSED_SOP_CLASS`` when it is something that this release does not judge, ``TRUNCATED`` when
-        pixels are missing.
+        pixels are missing, ``WRONG_CHARACTER_SET`` when its character set is none of the standard's.
     """
     sop_class = sop_class_of(parsed)
     kind = object_name(sop_class)
     if kind:
+        check_character_set(character_set_of(parsed))
         _check_pixels(parsed, kind)
         return kind
     if not sop_class:
@@ -157,9 +168,12 @@ def may_carry_text(parsed: ParsedFile, kind: str) -> bool:
 def person_of(parsed: ParsedFile, keys: ProjectKeys) -> Person:
     """Return the pseudonym and date shift of the patient that a file speaks of.
 
-    Known by ID and issuer; by name when there is no ID; by study when there is neither.
+    Known by ID and issuer; by name when there is no ID; by study when there is neither. A file whose ID is a
+    pseudonym made with this key keeps it, and its dates do not move again.
     """
     identifier, name = text_of(parsed, PATIENT_ID).upper(), text_of(parsed, PATIENT_NAME).upper()
+    if _is_pseudonym(keys, identifier):
+        return _person_named(identifier, 0)
     known_by = f"id|{text_of(parsed, _ISSUER).upper()}|{identifier}" if identifier else f"name|{name}"
     if not identifier and not name.strip("^= "):
         known_by = f"study|{text_of(parsed, STUDY)}"
@@ -168,10 +182,26 @@ def person_of(parsed: ParsedFile, keys: ProjectKeys) -> Person:
 
 @lru_cache(maxsize=1024)
 def _person(keys: ProjectKeys, known_by: str) -> Person:
-    digest = keys.digest("pseudonym", known_by.encode("utf-8", "surrogateescape"))
-    days = shift_days(keys.digest("dates", known_by.encode("utf-8", "surrogateescape")))
-    identifier = digest[:8].hex().upper()
+    raw_key = known_by.encode("utf-8", "surrogateescape")
+    digest = keys.digest("pseudonym", raw_key).hex()[:_DIGEST_DIGITS].upper()
+    return _person_named(digest + _pseudonym_check(keys, digest), shift_days(keys.digest("dates", raw_key)))
+
+
+def _person_named(identifier: str, days: int) -> Person:
     return Person(f"MEDVIZ^{identifier[:8]}", identifier, days)
+
+
+@lru_cache(maxsize=1024)
+def _is_pseudonym(keys: ProjectKeys, identifier: str) -> bool:
+    """Return whether a patient's ID was made here with this key."""
+    digest = identifier[:_DIGEST_DIGITS]
+    return bool(_PSEUDONYM.match(identifier)) and identifier[_DIGEST_DIGITS:] == _pseudonym_check(
+        keys, digest
+    )
+
+
+def _pseudonym_check(keys: ProjectKeys, digest: str) -> str:
+    return keys.digest("pseudonym check", digest.encode()).hex()[:_CHECK_DIGITS].upper()
 
 
 def collect(parsed: ParsedFile, deny: DenyList, seen: set[Element]) -> None:
@@ -219,24 +249,28 @@ def _list(element: Element, vr: str, character_set: bytes, deny: DenyList) -> No
             deny.add_text(text)
 
 
-def fixed_uids(parsed: ParsedFile, keys: ProjectKeys, content: bytes) -> dict[int, str]:
-    """Return the new UIDs of study, series and instance; for a missing one, a UID that stays the same.
+def fixed_uids(parsed: ParsedFile, keys: ProjectKeys, profile: Profile | bytes) -> dict[int, str]:
+    """Return the UIDs that study, series and instance leave with: new ones, unless the profile retains them.
 
-    Parameters
-    ----------
-    content : bytes
-        Digest of the file, for an instance without a UID.
+    Raises
+    ------
+    StudyUnreadable
+        ``MISSING_UID`` when the file lacks one of the three: an invented one could join strangers.
     """
-    person = person_of(parsed, keys).identifier
-    study = text_of(parsed, STUDY) or f"study of {person} {text_of(parsed, 0x00080020)}"
-    parts = (text_of(parsed, tag) for tag in (_MODALITY, 0x00200011, 0x00200052, 0x0008103E))
-    series = text_of(parsed, SERIES) or f"series of {study} {'|'.join(parts)}"
-    instance = text_of(parsed, SOP_INSTANCE) or f"instance {content.hex()}"
-    return {
-        STUDY: new_uid(keys, study),
-        SERIES: new_uid(keys, series),
-        SOP_INSTANCE: new_uid(keys, instance),
-    }
+    found = {tag: text_of(parsed, tag) for tag in (STUDY, SERIES, SOP_INSTANCE)}
+    if not all(found.values()):
+        raise StudyUnreadable(
+            "A file of the study lacks the UID of its study, series or instance.",
+            reason="MISSING_UID",
+            mend="Send the study again from the archive; a disc or an export may have lost them.",
+        )
+    return {tag: retained_or_new(keys, uid, profile) for tag, uid in found.items()}
+
+
+def retained_or_new(keys: ProjectKeys, uid: str, profile: Profile | bytes) -> str:
+    """Return the UID itself under a profile that retains UIDs and when it is one, otherwise a new one."""
+    is_retained = isinstance(profile, Profile) and profile.uses("retain_uids") and _UID.match(uid)
+    return uid if is_retained else new_uid(keys, uid)
 
 
 def statement(
@@ -247,7 +281,7 @@ def statement(
         0x00120062: ("CS", b"YES"),
         0x00120063: ("LO", f"MedViz\\PS3.15 {table()['edition']} Annex E\\{profile.name}".encode()),
         0x00120064: ("SQ", _code_items(profile, encoding)),
-        0x00280303: ("CS", b"MODIFIED" if profile.moves_dates else b"REMOVED"),
+        0x00280303: ("CS", _TEMPORAL[profile.dates]),
     }
     if pixels_cleaned:
         values[_BURNED_IN] = ("CS", b"NO")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
@@ -12,18 +14,13 @@ from typing import Any
 
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
 
+from anonymize.dates import DatePolicy
+from anonymize.policy import TextPolicy
 from medviz.core.errors import BadInput
 
 _PROFILES = Path(__file__).with_name("profiles")
 _TABLE = Path(__file__).with_name("ps315.json")
-SUPPORTED_OPTIONS = (
-    "clean_pixel_data",
-    "clean_recognizable_visual_features",
-    "clean_descriptors",
-    "retain_longitudinal_modified_dates",
-    "retain_patient_characteristics",
-)
-
+_PRIVATE_CHARACTERISTICS = 0x00080300
 # PS3.16 CID 7050; the order of the options in it.
 CODES = {
     "basic": ("113100", "Basic Application Confidentiality Profile"),
@@ -46,6 +43,9 @@ CODES = {
     "retain_safe_private": ("113111", "Retain Safe Private Option"),
     "retain_institution_identity": ("113112", "Retain Institution Identity Option"),
 }
+
+
+SUPPORTED_OPTIONS = tuple(name for name in CODES if name != "basic")
 
 
 class Action(StrEnum):
@@ -83,12 +83,25 @@ class Profile:
         Options of PS3.15 E.3 that it uses, in CID 7050 order.
     keep : frozenset of int
         Tags kept byte for byte.
+    text : TextPolicy
+        What free text may keep.
+    removes_ears : bool
+        Whether the ears go with the face.
+    only_years : bool
+        Whether dates are cut to their year instead of being shifted.
     """
 
     name: str
     title: str
     options: tuple[str, ...]
     keep: frozenset[int]
+    text: TextPolicy = field(default_factory=TextPolicy)
+    removes_ears: bool = False
+    only_years: bool = False
+
+    def uses(self, option: str) -> bool:
+        """Return whether an option of PS3.15 E.3 is used, such as ``retain_uids``."""
+        return option in self.options
 
     @property
     def codes(self) -> tuple[tuple[str, str], ...]:
@@ -96,9 +109,18 @@ class Profile:
         return tuple(CODES[name] for name in ("basic", *self.options))
 
     @property
+    def dates(self) -> DatePolicy:
+        """What becomes of dates."""
+        if "retain_longitudinal_full_dates" in self.options:
+            return DatePolicy.KEPT
+        if "retain_longitudinal_modified_dates" not in self.options:
+            return DatePolicy.REMOVED
+        return DatePolicy.YEARS if self.only_years else DatePolicy.MOVED
+
+    @property
     def moves_dates(self) -> bool:
-        """Whether dates are shifted; otherwise they are removed."""
-        return "retain_longitudinal_modified_dates" in self.options
+        """Whether dates leave, but not as they were."""
+        return self.dates in (DatePolicy.MOVED, DatePolicy.YEARS)
 
     @property
     def cleans_pixels(self) -> bool:
@@ -131,30 +153,109 @@ def profile_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _PROFILES.glob("*.toml")))
 
 
-@lru_cache(maxsize=16)
 def load_profile(name: str) -> Profile:
-    """Return the profile in profiles/NAME.toml.
+    """Return the profile in profiles/NAME.toml, or in the file that `name` is the path of.
 
     Raises
     ------
     BadInput
-        If there is none of that name (``PROFILE_UNKNOWN``), or it asks for something that is not known.
+        If there is none of that name (``PROFILE_UNKNOWN``), or the file asks for something that is not known
+        or that contradicts itself (``PROFILE_INVALID``, with the key and its line).
     """
-    if name not in profile_names():
+    if name in profile_names():
+        return _own_profile(name)
+    path = Path(name)
+    if path.suffix != ".toml" or not path.is_file():
         raise BadInput(
             "There is no such de-identification profile.",
             reason="PROFILE_UNKNOWN",
-            mend=f"Use one of: {', '.join(profile_names())}.",
+            mend=f"Use one of: {', '.join(profile_names())}; or the path of a .toml file.",
         )
-    document = tomllib.loads((_PROFILES / f"{name}.toml").read_text(encoding="utf-8"))
-    options = tuple(option for option in CODES if option in document["options"])
-    unknown = sorted(set(document["options"]) - set(SUPPORTED_OPTIONS))
-    tags = [tag_for_keyword(keyword) for keyword in document["keep"]]
-    if unknown or None in tags:
-        raise BadInput(
-            "The profile asks for an option or attribute that is not known.", reason="PROFILE_INVALID"
-        )
-    return Profile(name, document["title"], options, frozenset(tag for tag in tags if tag))
+    return _read_profile(path)
+
+
+@lru_cache(maxsize=16)
+def _own_profile(name: str) -> Profile:
+    return _read_profile(_PROFILES / f"{name}.toml")
+
+
+def _read_profile(path: Path) -> Profile:
+    """Return the profile of a TOML file, checked key by key."""
+    source = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        document = tomllib.loads(source)
+    except tomllib.TOMLDecodeError as error:
+        raise _invalid(f"{error}", source, "") from None
+    for section, keys in _SECTIONS.items():
+        _check_section(document if not section else document.get(section, {}), section, keys, source)
+    if not _NAME.match(path.stem):
+        raise _invalid("its file name may hold letters, digits, - and _ only", source, "")
+    options = _options(document.get("options", []), source)
+    only_years = document.get("dates", {}).get("only_years", False)
+    if only_years and "retain_longitudinal_modified_dates" not in options:
+        raise _invalid("only_years needs the option retain_longitudinal_modified_dates", source, "only_years")
+    return Profile(
+        path.stem,
+        document.get("title", path.stem),
+        options,
+        frozenset(_kept_tag(keyword, source) for keyword in document.get("keep", [])),
+        TextPolicy(**document.get("text", {})),
+        document.get("faces", {}).get("ears", False),
+        only_years,
+    )
+
+
+def _check_section(found: object, section: str, keys: Mapping[str, type], source: str) -> None:
+    """Refuse a section that is no table, a key that it does not have, and a value of another kind."""
+    if not isinstance(found, dict):
+        raise _invalid(f"{section} must be a table, [{section}]", source, section)
+    for key, value in found.items():
+        if key not in keys:
+            raise _invalid(f"{key} is no key of {section or 'a profile'}", source, key)
+        if not isinstance(value, keys[key]):
+            raise _invalid(f"{key} must be a {_KINDS[keys[key]]}", source, key)
+        if isinstance(value, list) and not all(isinstance(item, str) for item in value):
+            raise _invalid(f"{key} must be a list of words", source, key)
+
+
+def _options(found: list[str], source: str) -> tuple[str, ...]:
+    for option in found:
+        if option not in SUPPORTED_OPTIONS:
+            raise _invalid(f"{option} is no option of PS3.15 E.3", source, option)
+    if {"retain_longitudinal_full_dates", "retain_longitudinal_modified_dates"} <= set(found):
+        raise _invalid("dates cannot be kept and modified at once", source, "retain_longitudinal_full_dates")
+    return tuple(option for option in CODES if option in found)
+
+
+def _kept_tag(keyword: str, source: str) -> int:
+    tag = tag_for_keyword(keyword)
+    if tag is None:
+        raise _invalid(f"{keyword} is no attribute of DICOM", source, keyword)
+    if f"{tag:08X}" in rows():
+        raise _invalid(f"{keyword} is a row of Table E.1-1: only an option may keep it", source, keyword)
+    return tag
+
+
+def _invalid(what: str, source: str, word: str) -> BadInput:
+    """Return the error for a profile, with the number of the line that holds `word`."""
+    numbered = enumerate(source.splitlines(), 1)
+    line = next((number for number, text in numbered if word and word in text.split("#")[0]), 0)
+    where = f" (line {line})" if line else ""
+    return BadInput(
+        f"The profile cannot be used: {what}{where}.",
+        reason="PROFILE_INVALID",
+        mend=f"The options are: {', '.join(SUPPORTED_OPTIONS)}.",
+    )
+
+
+_NAME = re.compile(r"^[A-Za-z0-9_-]{1,32}$")
+_KINDS = {str: "text", list: "list", dict: "table", bool: "switch, true or false"}
+_SECTIONS: dict[str, dict[str, type]] = {
+    "": {"title": str, "options": list, "keep": list, "text": dict, "faces": dict, "dates": dict},
+    "text": {switch.name: bool for switch in fields(TextPolicy)},
+    "faces": {"ears": bool},
+    "dates": {"only_years": bool},
+}
 
 
 def object_name(sop_class: str) -> str:
@@ -202,8 +303,14 @@ def attribute_type(tag: int, *, parent: int, kind: str) -> str:
     kind : str
         Name of the object, such as ``ct-image``.
     """
-    types = table()["nested"].get(f"{parent:08X}", {}) if parent else _types_of(kind)
-    return str(types.get(f"{tag:08X}", "3"))
+    types = types_inside(parent) if parent else _types_of(kind)
+    return types.get(f"{tag:08X}", "3")
+
+
+def types_inside(parent: int) -> dict[str, str]:
+    """Return the types other than 3 of the attributes in a sequence's items, by tag in hexadecimal."""
+    found: dict[str, str] = table()["nested"].get(f"{parent:08X}", {})
+    return found
 
 
 @lru_cache(maxsize=256)
@@ -221,26 +328,33 @@ def action_of(tag: int, profile: Profile, *, parent: int = 0, kind: str = "") ->
     """Return what the profile does to an attribute at a place in an object.
 
     An option that cleans wins over one that keeps. A compound action (X/Z/D) is settled by the attribute's
-    type: 3 removed, 2 emptied, 1 given a dummy (PS3.15 E.3, Table E.1-1a).
+    type: 3 removed, 2 emptied, 1 given a dummy (PS3.15 E.3, Table E.1-1a). Curves are always removed, because
+    nobody can judge them, and so is the description of private elements, which are renumbered.
     """
     if tag in profile.keep:
         return Action.KEEP_EXACTLY
     row = row_of(tag)
     if row is None:
-        return Action.JUDGE
-    chosen = {row.options[option] for option in profile.options if option in row.options}
-    if row.name == "Private Attributes" or 0x5000 <= tag >> 16 <= 0x60FF:
+        return Action.REMOVE if tag == _PRIVATE_CHARACTERISTICS else Action.JUDGE
+    if 0x5000 <= tag >> 16 <= 0x50FF:
         return Action.REMOVE
+    chosen = {row.options[option] for option in profile.options if option in row.options}
     if chosen:
         return Action.CLEAN if "C" in chosen else Action.KEEP
     return _settled(row.basic, attribute_type(tag, parent=parent, kind=kind))
 
 
 def _settled(basic: str, kind: str) -> Action:
-    """Return one action for a compound one."""
+    """Return one action for a compound one.
+
+    An attribute that its object cannot be without (type 1) gets a dummy even where the table says X or Z, so
+    that the object stays valid; no value of it leaves.
+    """
     choices = basic.rstrip("*").split("/")
     if "U" in choices:
         return Action.NEW_UID
+    if kind == "1":
+        return Action.DUMMY
     wanted = {"3": "X", "2": "Z", "1": "D"}[kind[0]]
     if choices == ["Z"] and wanted == "D":
         return Action.DUMMY  # PS3.15 Table E.1-1a: Z is "zero length or dummy"
