@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from difflib import SequenceMatcher
 
 from anonymize.dates import spellings
@@ -15,6 +16,7 @@ from anonymize.dates import spellings
 LEAST_WORD = 2
 LEAST_NUMBER = 4
 _SPLIT = re.compile(r"[\s^=\\,;:/()\[\]_.+\-'\"]+")
+_UMLAUTS = {"ä": "ae", "ö": "oe", "ü": "ue"}
 _OCR_SLIPS = str.maketrans("0154862", "oisabgz")
 _GENERIC = frozenset(
     [
@@ -70,17 +72,27 @@ class DenyList:
 
     def __init__(self) -> None:
         self.names: set[str] = set()
+        self.clinicians: set[str] = set()
         self.numbers: set[str] = set()
         self.dates: set[str] = set()
         self.places: set[str] = set()
+        self._pattern: tuple[int, re.Pattern[str] | None] = (-1, None)
 
-    def add_name(self, value: str) -> None:
-        """Add a person's name in DICOM form: every part of every group, and the parts run together."""
+    def add_name(self, value: str, *, is_clinician: bool = False) -> None:
+        """Add a person's name in DICOM form: every part of every group, and the parts run together.
+
+        Parameters
+        ----------
+        is_clinician : bool
+            Whether the attribute names a clinician, whose name a policy may keep in text.
+        """
         for group in value.split("="):
-            parts = [word for word in words_of(group) if word not in _GENERIC]
-            self.names.update(part for part in parts if len(part) >= LEAST_WORD or not part.isascii())
-            if 1 < len(parts) <= 5:
-                self.names.update({"".join(parts), "".join(reversed(parts))})
+            parts = [word for word in words_of(_umlauts_spelled(group)) if word not in _GENERIC]
+            parts += [word for word in words_of(group) if word not in _GENERIC and word not in parts]
+            found = {part for part in parts if len(part) >= LEAST_WORD or not part.isascii()} | _run_together(
+                group
+            )
+            (self.clinicians if is_clinician else self.names).update(found)
 
     def add_text(self, value: str) -> None:
         """Add an identifier, institution, address or other text that the table removes."""
@@ -99,7 +111,7 @@ class DenyList:
 
     def names_word(self, word: str) -> bool:
         """Return whether a folded word is part of a person's name or an identifier."""
-        return word in self.names or word in self.numbers
+        return word in self.names or word in self.clinicians or word in self.numbers
 
     def matches(self, text: str) -> bool:
         """Return whether a text holds anything of the list, exactly (case and accents aside)."""
@@ -118,21 +130,55 @@ class DenyList:
         """
         if self.matches(text):
             return True
-        listed = [word.translate(_OCR_SLIPS) for word in self.names | self.places | self.numbers]
+        listed = [
+            word.translate(_OCR_SLIPS) for word in self.names | self.clinicians | self.places | self.numbers
+        ]
         read = [word.translate(_OCR_SLIPS) for word in (*words_of(text), "".join(words_of(text)))]
         return any(_is_alike(word, other, likeness) for word in read for other in listed)
 
-    def scrubbed(self, text: str) -> str:
-        """Return the text without the dates and numbers of the list (its words are judged one by one)."""
-        plain = text
-        for run in sorted(self.dates | self.numbers, key=len, reverse=True):
-            if run in folded(plain):
-                plain = re.sub(re.escape(run), " ", plain, flags=re.IGNORECASE)
-        return plain
+    def spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Yield where a text holds a date or number of the list, other spacing allowed (words are judged one by one)."""
+        size = len(self.dates) + len(self.numbers)
+        if self._pattern[0] != size:
+            self._pattern = size, _pattern_of(self.dates | self.numbers)
+        if self._pattern[1]:
+            yield from (match.span() for match in self._pattern[1].finditer(text))
 
     def _holds_run(self, text: str) -> bool:
         packed = re.sub(r"\s+", "", text)
         return any(run in text for run in self.dates) or any(run in packed for run in self.numbers)
+
+
+def _run_together(group: str) -> set[str]:
+    """Return neighbouring parts of a name without a space, in both orders: zhangwei, lihua."""
+    parts = [word for word in words_of(group) if word not in _GENERIC]
+    if len(parts) > 5:
+        return set()
+    runs = {"".join(parts[start:end]) for end in range(len(parts) + 1) for start in range(end - 1)}
+    orders = {one + other for one in parts for other in parts if one != other}
+    return {
+        run
+        for run in runs | orders | {"".join(reversed(parts))}
+        if len(run) > LEAST_WORD or not run.isascii()
+    }
+
+
+def _umlauts_spelled(text: str) -> str:
+    """Return text with German umlauts written as two letters, as systems without them do."""
+    return re.sub("[äöüÄÖÜ]", lambda mark: _UMLAUTS[mark[0].lower()], unicodedata.normalize("NFC", text))
+
+
+def _pattern_of(runs: set[str]) -> re.Pattern[str] | None:
+    """Return one pattern of all runs; digits may be grouped, short numbers must stand alone."""
+    parts = []
+    for run in sorted(runs, key=len, reverse=True):
+        pattern = (
+            r"[\s.\-/]?".join(re.escape(mark) for mark in run)
+            if run.isalnum() and len(run) >= 6
+            else re.escape(run)
+        )
+        parts.append(rf"(?<!\d){pattern}(?!\d)" if len(run) < 9 else pattern)
+    return re.compile("|".join(parts), re.IGNORECASE) if parts else None
 
 
 def _is_alike(word: str, other: str, likeness: float) -> bool:

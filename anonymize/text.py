@@ -1,75 +1,89 @@
 """Free text that keeps its radiology and loses its people (PS3.15 E.3.5, Clean Descriptors).
 
-A word stays only when it is known to be harmless: a word of radiology, or a short number or technical mark.
-What is in doubt is dropped, so a name that nobody listed cannot stay by being unknown.
+A word stays only when it is known to be harmless: a word of radiology or of ordinary language, or a short number or
+technical mark. Words that are names too stay by their case and place in the sentence. What is in doubt is dropped,
+so a name that nobody listed cannot stay by being unknown.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
+from anonymize.chinese import LacReader, chinese_spans
+from anonymize.cues import Span, cue_spans
 from anonymize.denylist import DenyList, folded
+from anonymize.policy import TextPolicy as TextPolicy
 from anonymize.prose import ProseReader
-
-_WORDS = Path(__file__).with_name("words.txt")
-_LONGEST_KEPT = 1024
-
-_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
-_CUES = (
-    r"\S+@\S+",  # mail addresses
-    r"\b(?:https?|ftp)://\S+|\bwww\.\S+",
-    r"\b(?:\d+\.){3,}\d+\b",  # UIDs, network addresses
-    r"\b\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\b",  # dates
-    rf"\b\d{{1,2}}\.?[ -]?{_MONTH}[ -,]*\d{{2,4}}\b|\b{_MONTH} ?\d{{1,2}},? \d{{4}}\b",
-    r"(?:19|20)\d{2}\s*[年./-]\s*\d{1,2}\s*[月./-]\s*\d{1,2}\s*日?",
-    r"\b\d{1,2}:\d{2}(?::\d{2})?\b",
-    r"\+?\d[\d ()/-]{6,}\d",  # telephone and other long numbers
-    r"\b(?:mrn|pid|pat(?:ient)?[ .-]?(?:id|no|nr|name)?|id|name|acc(?:ession)?|dob|born|geb(?:oren)?"
-    r"|ssn|nhs|case)\s*(?:no|nr|number)?\.?\s*[:#=]\s*\S+(?:[ ,^]+[A-Z]\S+)*",
-    r"(?:住院号|门诊号|病历号|影像号|检查号|姓名|身份证号?)\s*[:：]?\s*\S+",
-    r"\b(?:dr|prof|doctor|(?-i:Mr|Ms|Sr)|mrs|miss|frau|herr|nurse|technologist|(?:ordered|referred|read) by)"
-    r"\b[.:]?\s+(?:(?:dr|prof|med|von|van|de)\.?\s+)*[^\W\d_]\S*(?:\s+(?-i:[A-Z])[^\W\d_]+\b)?",
-    r"\w*\^\w*(?:\^\w*)*",  # names in caret form
-    r"(?<!\d)1[3-9]\d{9}(?!\d)|(?<!\d)\d{17}[\dxX](?!\d)",
+from anonymize.vocabulary import (
+    eponyms,
+    is_common_word,
+    is_core,
+    is_given_name,
+    is_name,
+    is_well_known_name,
+    is_word,
 )
-_CUE = re.compile("|".join(f"(?:{cue})" for cue in _CUES), re.IGNORECASE)
-_TOKEN = re.compile(r"[^\W_]+(?:[.,'][^\W_]+)*|[\W_]", re.UNICODE)
-_TECHNICAL = re.compile(
-    r"^(?:\d{1,3}(?:[.,]\d{1,3})?"  # 5mm, 120kV, 1.5
-    r"(?:mm|cm|ml|kv|kvp|ma|mas|hu|s|sec|ms|t|d|x|min|mg|mgi|iu|p|%)?"
-    r"|[a-z]{1,2}\d{1,3}[a-z]?"  # H30s, B40f, Br40, T1, L5
-    r"|[a-z]"
-    r"|\d{1,3}x\d{1,3}(?:x\d{1,3})?(?:mm|cm)?)$",
+from anonymize.vocabulary import own_words as own_words
+from anonymize.vocabulary import vocabulary as vocabulary
+
+_LONGEST_READ = 200_000
+_TOKEN = re.compile(
+    r"\d+(?:[.,]\d+)*[^\W\d_\u3007\u3400-\u9fff]*(?:[^\W_\u3007\u3400-\u9fff])*"
+    r"|[^\W\d_\u3007\u3400-\u9fff]+(?:['’][^\W\d_\u3007\u3400-\u9fff]+)*(?:\d[^\W_\u3007\u3400-\u9fff]*)?"
+)
+_HAN = re.compile(r"[\u3007\u3400-\u9fff]")
+_KEPT_MARKS = frozenset(" \n\r\t.,/+-%()[]<>=*:&_;!?'’\"“”±×°µ~≥≤–—→，。；：、（）！？“”《》【】·℃%+～")
+_SHORT_NUMBER = re.compile(
+    r"^\d{1,3}(?:[.,]\d{1,3})?(?:mm|cm|m|ml|l|kv|kvp|kev|ma|mas|hu|s|sec|ms|min|h|t|d|x|g|mg|kg|gy|mgy|mgi|iu|p|w|st|nd|rd|th|f|b|c|a)?"
+    r"(?:[23]|(?<=x)\d{1,3}(?:x\d{1,3})?)?(?:mm|cm)?$",
     re.IGNORECASE,
 )
-_DANGLING = re.compile(r"(?:\s+(?:for|of|by|with|from|and|to|in|on|at|the|an?))+\s*$", re.IGNORECASE)
-_KEPT_MARKS = frozenset(" .,/+-%()*<>=:&_")
+_MARK_AND_NUMBER = re.compile(r"^([^\W\d_]{1,12}?)(\d{1,4})([^\W\d_]{0,4})$")
+_LONG_NUMBER = re.compile(r"^\d{4,5}(?:[.,]\d{1,3})?$|^\d{1,2},\d{3}$")
+_LONG_WITH_UNIT = re.compile(r"^\d{4,5}(?:[.,]\d{1,3})?(?:ms|mm|ml|hu|mg|mgy|hz|s)$", re.IGNORECASE)
+_UNIT_FOLLOWS = re.compile(
+    r"^\s?(?:mm|cm|ms|msec|ml|mg|mgy|gy|hu|hz|khz|mbq|bq|ng|iu|µg|kg|kcal|images?|slices?|frames?|cells?|vertices|×|x\s?\d)(?![^\W\d_])",
+    re.IGNORECASE,
+)
+_LABEL_BEFORE = re.compile(
+    r"(?:\b(?:tr|te|ti|dlp|hu|ww|wl|bw|score|b|suv|matrix|agatston|value|window|level|of)\s?[=:]?\s?)$",
+    re.IGNORECASE,
+)
+_YEAR = re.compile(r"^(?:19|20)\d{2}$")
+_SENTENCE = re.compile(r"(?:[^.!?\n]|\.(?=\d)|(?<=\b[A-Z])\.|(?<=\b[DM]r)\.)+[.!?\n]*")
+_STARTS = frozenset('.!?:;•*\n\r"“(–—')
+_ACTS = frozenset(
+    ["was", "is", "has", "had", "were", "asked", "asks", "reports", "reported", "says", "said", "told", "tells", "came", "comes", "moved", "wants", "wanted", "feels", "felt", "denies", "denied", "attended", "attends", "tolerated", "called", "calls", "refused", "holds", "lives", "lived", "works", "worked", "complained", "complains", "underwent", "phoned", "gave", "spoke", "knows", "requested", "agreed", "cried", "arrived", "weighs", "weighed", "noticed", "noted", "smokes", "drinks", "took", "takes", "lay", "fell"]
+)
+_SAYS = frozenset(
+    ["asked", "asks", "reports", "reported", "says", "said", "told", "tells", "wants", "wanted", "denies", "denied", "attends", "tolerated", "refused", "lives", "works", "complained", "requested", "agreed", "smokes", "drinks", "knows", "spoke"]
+)
+_TERMS = frozenset(
+    ["disease", "diseases", "syndrome", "cyst", "cysts", "malformation", "malformations", "sign", "signs", "lesion", "lesions", "classification", "score", "scores", "grade", "grades", "index", "ligament", "node", "nodes", "nodule", "nodules", "fracture", "fractures", "lymphoma", "tremor", "fissure", "canal", "duct", "gland", "glands", "pouch", "angle", "triangle", "line", "lines", "view", "views", "position", "procedure", "operation", "repair", "stent", "catheter", "shunt", "valve", "tube", "criteria", "stage", "staging", "tumour", "tumor", "variant", "anomaly", "fat", "pad", "hernia", "plane", "space", "spaces", "sequence", "units", "unit", "fascia", "body", "bodies", "contracture", "deformity", "dysplasia", "type", "method", "test", "body", "reflex", "muscle", "tendon", "screw", "wire", "needle", "ring", "loop", "line", "sarcoma", "thyroiditis", "encephalopathy", "palsy", "neuroma", "area", "areas", "plaque", "phenomenon", "membrane", "ulcer", "oesophagus", "esophagus", "cells", "cell", "fibres", "fibers", "junction", "patch", "technique", "approach", "point", "points", "ganglion", "cartilage", "process", "capsule", "operation", "excision", "arthrodesis", "procedure", "scale", "system", "category", "categories", "rule", "fusion", "frame", "clip", "clips", "balloon", "rod", "rods", "nail"]
+)
+_VERB_OBJECTS = frozenset(["the", "a", "an", "this", "these", "all", "both", "be", "not", "to", "each", "any"])
+_PARTS = frozenset(
+    ["foramen", "circle", "fissure", "aqueduct", "island", "islands", "sphincter", "ampulla", "canal", "duct", "space", "pouch", "ligament", "tendon", "triangle", "angle", "line", "disease", "sign", "lesion", "node", "nodes", "foramina", "sinus", "vein", "valve", "area", "column", "bundle", "loop", "tubercle", "artery", "crypts", "gland", "vein", "cave"]
+)
+_NEAR = re.compile(r"^[ ,.&'’-]{0,3}$")
 
 
-@lru_cache(maxsize=1)
-def vocabulary() -> frozenset[str]:
-    """Return the words that may stay: our list and the standard's code meanings, folded."""
-    return own_words() | _standard_words()
+class _Token(NamedTuple):
+    start: int
+    end: int
+    raw: str
+    low: str
+    starts_sentence: bool
 
+    @property
+    def is_upper(self) -> bool:
+        return self.raw[0].isupper()
 
-@lru_cache(maxsize=1)
-def own_words() -> frozenset[str]:
-    """Return the words of words.txt, folded."""
-    lines = _WORDS.read_text(encoding="utf-8").splitlines()
-    return frozenset(folded(word) for line in lines if not line.startswith("#") for word in line.split())
-
-
-def _standard_words() -> frozenset[str]:
-    from pydicom.sr._concepts_dict import concepts
-
-    schemes: Iterator[Any] = (concepts[name] for name in ("DCM", "SCT", "UCUM", "RADLEX", "FMA", "NEU"))
-    meanings = (meaning for scheme in schemes for codes in scheme.values() for meaning, _ in codes.values())
-    words = (word for meaning in meanings for word in re.findall(r"[^\W\d_]{3,}", folded(meaning)))
-    return frozenset(words)
+    @property
+    def is_all_upper(self) -> bool:
+        return len(self.raw) > 1 and self.raw.isupper()
 
 
 class TextCleaner:
@@ -80,53 +94,280 @@ class TextCleaner:
     deny : DenyList
         What the study's headers say about people, numbers, dates and places.
     prose : ProseReader
-        Names found in running sentences; asked only when a text is one.
+        Names found in running sentences; asked only about words that are names too.
+    policy : TextPolicy
+        What stays where law and practice differ.
+    chinese : ProseReader or None
+        Names found in Chinese; LAC when None.
     """
 
-    def __init__(self, deny: DenyList, prose: ProseReader) -> None:
-        self.deny = deny
-        self.prose = prose
+    def __init__(
+        self,
+        deny: DenyList,
+        prose: ProseReader,
+        policy: TextPolicy = TextPolicy(),  # noqa: B008 - frozen
+        *,
+        chinese: ProseReader | None = None,
+    ) -> None:
+        self.deny, self.prose, self.policy = deny, prose, policy
+        self.chinese: ProseReader = chinese or LacReader()
         self._known: dict[str, str] = {}
 
     def cleaned(self, text: str) -> str:
-        """Return the text without anything that may identify; empty when nothing harmless is left."""
+        """Return the text without anything that may identify; empty when nothing harmless is left.
+
+        Cleaning a cleaned text changes nothing more.
+        """
         if text not in self._known:
             self._known[text] = self._clean(text)
         return self._known[text]
 
+    def unsafe_words(self, words: Sequence[str]) -> list[bool]:
+        """Return for each word of a page, in reading order, whether it must go; neighbours are taken into account."""
+        text = " ".join(words)
+        gone = self._gone(text)
+        unsafe, start = [], 0
+        for word in words:
+            end = start + len(word)
+            unsafe.append(any(gone[at] for at in range(start, end) if not text[at].isspace()))
+            start = end + 1
+        return unsafe
+
     def _clean(self, text: str) -> str:
-        text = text[:_LONGEST_KEPT]
-        plain = _CUE.sub(" ", self.deny.scrubbed(text))
-        parts = [part if self._may_stay(part) else " " for part in _TOKEN.findall(plain)]
-        if is_prose(text) and any(_is_borrowed(part) for part in parts):
-            suspects = self.prose.suspects(text)
-            parts = [" " if _is_borrowed(part) and folded(part) in suspects else part for part in parts]
-        kept = "".join(parts)
-        return text.strip() if kept == text else _tidied(kept)
+        """Return the text cleaned until nothing more goes."""
+        while True:
+            gone = self._gone(text)
+            if not any(gone):
+                return text.strip()
+            kept = "".join(" " if is_gone else mark for mark, is_gone in zip(text, gone, strict=True))
+            text = _tidied(kept)
 
-    def _may_stay(self, part: str) -> bool:
-        if not part.strip() or (len(part) == 1 and not part.isalnum()):
-            return part in _KEPT_MARKS
-        word = folded(part)
-        if self.deny.names_word(word):
+    def _gone(self, text: str) -> bytearray:
+        """Return for each character whether it goes."""
+        gone = bytearray(len(text))
+        if len(text) > _LONGEST_READ:
+            gone[:] = b"\1" * len(text)
+            return gone
+        _mark(gone, self.deny.spans(text))
+        _mark(gone, cue_spans(text, self.policy))
+        if _HAN.search(text):
+            _mark(gone, chinese_spans(text, gone, self.deny, self.chinese))
+        _Judgement(self, text, gone).run()
+        for at, mark in enumerate(text):
+            if not mark.isalnum() and mark not in _KEPT_MARKS:
+                gone[at] = 1
+        return gone
+
+
+class _Judgement:
+    """One text, its words and what goes of them."""
+
+    def __init__(self, cleaner: TextCleaner, text: str, gone: bytearray) -> None:
+        self.deny, self.prose, self.policy = cleaner.deny, cleaner.prose, cleaner.policy
+        self.text, self.gone = text, gone
+        self.tokens = list(_tokens(text))
+        self.is_running = is_prose(text)
+        self.removed = [any(gone[token.start : token.end]) for token in self.tokens]
+        self.catching = [False] * len(self.tokens)  # removed as a name: its neighbours are looked at
+
+    def run(self) -> None:
+        """Mark what goes."""
+        for index, token in enumerate(self.tokens):
+            if self.removed[index]:
+                self.catching[index] = token.is_upper
+            elif not self._may_stay(index):
+                self.removed[index] = True
+                self.catching[index] = token.is_upper or self.deny.names_word(token.low)
+        self._spread()
+        self._ask_reader()
+        _mark(
+            self.gone,
+            ((t.start, t.end) for t, is_gone in zip(self.tokens, self.removed, strict=True) if is_gone),
+        )
+
+    def _may_stay(self, index: int) -> bool:
+        token = self.tokens[index]
+        parts = [token.low, *re.split(r"['’]", token.low)]
+        if any(self.deny.names_word(part) for part in parts) or self._is_place(index):
+            return self.policy.keeps_clinicians and self._is_kept_clinician(parts)
+        if any(mark.isdigit() for mark in token.raw):
+            return self._is_harmless_number(token)
+        if len(token.raw) == 1:
+            return True
+        word = re.sub(r"['’]s?$|['’]\w{1,2}$", "", token.low)
+        if word in eponyms() and self._is_term(index):
+            return True
+        if is_core(word):
+            return not self._acts(index)
+        if not is_word(word):
+            return word in eponyms() and not is_name(word)
+        return not is_name(word) or not self._stands_as_name(index)
+
+    def _is_place(self, index: int) -> bool:
+        """Return whether a word belongs to a place of the header, alone in capitals or beside another."""
+        if self.policy.keeps_institutions or not self._in_places(index):
             return False
-        return bool(_TECHNICAL.match(word)) or word in vocabulary() or _is_known_script(word)
+        near = [at for at in (index - 1, index + 1) if self._in_places(at) and self._touch(index, at)]
+        return (
+            (not is_core(self.tokens[index].low)
+            and (self.tokens[index].is_upper or bool(near)))
+            or (len(near) > 0
+            and (self.tokens[index].is_upper))
+        )
+
+    def _in_places(self, index: int) -> bool:
+        return (
+            0 <= index < len(self.tokens)
+            and re.sub(r"['’]s$", "", self.tokens[index].low) in self.deny.places
+        )
+
+    def _is_kept_clinician(self, parts: list[str]) -> bool:
+        return all(part in self.deny.clinicians or not self.deny.names_word(part) for part in parts)
+
+    def _is_harmless_number(self, token: _Token) -> bool:
+        raw, before, after = token.raw, self.text[: token.start], self.text[token.end :]
+        if _SHORT_NUMBER.match(raw) or _LONG_WITH_UNIT.match(raw) or token.low in own_words():
+            return True
+        if _YEAR.match(raw) and self.policy.keeps_years:
+            return True
+        if _LONG_NUMBER.match(raw):
+            return bool(_UNIT_FOLLOWS.match(after) or (_LABEL_BEFORE.search(before) and not _YEAR.match(raw)))
+        found = _MARK_AND_NUMBER.match(token.low)
+        if not found:
+            return False
+        letters, digits, ending = found.groups()
+        if len(letters) <= 2 and len(digits) <= 3 and len(ending) <= 1:
+            return True
+        return letters in own_words() and (not ending or ending in own_words() or len(ending) == 1)
+
+    def _is_term(self, index: int) -> bool:
+        """Return whether a name is part of a term: Baker cyst, Child-Pugh, circle of Willis."""
+        following = [token.low for token in self.tokens[index + 1 : index + 4]]
+        before = [token.low for token in self.tokens[max(0, index - 3) : index]]
+        if any(
+            word in _TERMS or word in ("i", "ii", "iii", "iv", "v", "type", "grade", "class")
+            for word in following[:1]
+        ):
+            return True
+        if (
+            len(following) > 1
+            and following[1] in _TERMS
+            and (following[0] in eponyms() or is_core(following[0]))
+        ):
+            return self._touch(index, index + 1)
+        if following and following[0] in eponyms() and self._hyphened(index):
+            return True
+        if before and before[-1] in eponyms() and self._hyphened(index - 1):
+            return True
+        return len(before) > 1 and before[-1] in ("of", "von", "de") and before[-2] in _PARTS
+
+    def _hyphened(self, index: int) -> bool:
+        return self.text[self.tokens[index].end : self.tokens[index + 1].start] in ("-", "–")
+
+    def _stands_as_name(self, index: int) -> bool:
+        """Return whether a word that is also a name looks like one by its case and place."""
+        token = self.tokens[index]
+        if not token.is_upper:
+            return False
+        if token.is_all_upper:
+            return is_well_known_name(token.low)
+        if self._follows_initial(index):
+            return True
+        if token.starts_sentence and self.is_running:
+            return self._acts(index)
+        return self.is_running or is_well_known_name(token.low)
+
+    def _acts(self, index: int) -> bool:
+        """Return whether a frequent name with a capital does what people do: Mark was, Grace said."""
+        token = self.tokens[index]
+        following = self.tokens[index + 1].low if index + 1 < len(self.tokens) else ""
+        is_shown = token.is_upper and not token.is_all_upper and is_well_known_name(token.low)
+        return is_shown and following in (
+            _ACTS
+            if is_given_name(token.low) or (not is_core(token.low) and not is_common_word(token.low))
+            else _SAYS
+        )
+
+    def _follows_initial(self, index: int) -> bool:
+        """Return whether an initial stands before a word: J. Stone."""
+        if not index or not self.tokens[index - 1].raw.isupper() or len(self.tokens[index - 1].raw) > 1:
+            return False
+        return self.text[self.tokens[index - 1].end : self.tokens[index].start].strip(" ") == "."
+
+    def _spread(self) -> None:
+        """Drop names and initials that touch a dropped name: Mark J. Kowalski, Rose Tanaka."""
+        pending = [index for index, is_name_like in enumerate(self.catching) if is_name_like]
+        while pending:
+            index = pending.pop()
+            for at in (index - 1, index + 1):
+                if 0 <= at < len(self.tokens) and not self.removed[at] and self._catches(index, at):
+                    self.removed[at] = self.catching[at] = True
+                    pending.append(at)
+
+    def _catches(self, index: int, at: int) -> bool:
+        token = self.tokens[at]
+        if not token.is_upper or not self._touch(index, at):
+            return False
+        if len(token.raw) == 1:
+            return True
+        word = token.low
+        if at < index and token.starts_sentence and self.is_running and not is_given_name(word):
+            return (
+                "," in self.text[token.end : self.tokens[index].start] and is_name(word) and not is_core(word)
+            )
+        if is_core(word):
+            return is_well_known_name(word) and not token.is_all_upper
+        return is_name(word)
+
+    def _touch(self, one: int, other: int) -> bool:
+        first, second = sorted((one, other))
+        between = self.text[self.tokens[first].end : self.tokens[second].start]
+        if not _NEAR.match(between):
+            return False
+        return "." not in between or len(self.tokens[first].raw) <= 2
+
+    def _ask_reader(self) -> None:
+        """Drop what the reader of sentences takes for a name, among words that may be one."""
+        for start, end in _sentences(self.text):
+            asked = [
+                i
+                for i, token in enumerate(self.tokens)
+                if start <= token.start < end and self._is_doubtful(i)
+            ]
+            if not asked or not is_prose(self.text[start:end]):
+                continue
+            suspects = self.prose.suspects(self.text[start:end])
+            for index in asked:
+                self.removed[index] = self.tokens[index].low in suspects
+
+    def _is_doubtful(self, index: int) -> bool:
+        token = self.tokens[index]
+        if self.removed[index] or not token.is_upper or len(token.raw) < 2 or token.is_all_upper:
+            return False
+        word = re.sub(r"['’]s$", "", token.low)
+        if is_core(word) or any(mark.isdigit() for mark in word) or word in eponyms():
+            return False
+        if not token.starts_sentence:
+            return True
+        following = self.tokens[index + 1].low if index + 1 < len(self.tokens) else ""
+        return is_name(word) and following not in _VERB_OBJECTS and not is_common_word(word)
 
 
-def _is_borrowed(part: str) -> bool:
-    """Return whether a kept word comes from the standard's code meanings, which hold some surnames too."""
-    word = folded(part)
-    return len(word) > 2 and word not in own_words() and not _TECHNICAL.match(word)
+def _mark(gone: bytearray, spans: Iterator[Span]) -> None:
+    for start, end in list(spans):
+        gone[start:end] = b"\1" * (end - start)
 
 
-def _is_known_script(word: str) -> bool:
-    """Return whether a run of characters without spaces (Chinese) is made of known words only."""
-    if word.isascii():
-        return False
-    known = sorted((item for item in own_words() if not item.isascii()), key=len, reverse=True)
-    for item in known:
-        word = word.replace(item, "")
-    return not word
+def _tokens(text: str) -> Iterator[_Token]:
+    """Yield the words and numbers of a text that are not Chinese."""
+    for match in _TOKEN.finditer(text):
+        before = text[: match.start()].rstrip(" \t-")
+        starts = not before or before[-1] in _STARTS or text[len(before) : match.start()].startswith("\n")
+        yield _Token(match.start(), match.end(), match[0], folded(match[0]), starts)
+
+
+def _sentences(text: str) -> Iterator[Span]:
+    return (match.span() for match in _SENTENCE.finditer(text))
 
 
 def is_prose(text: str) -> bool:
@@ -137,8 +378,14 @@ def is_prose(text: str) -> bool:
 
 def _tidied(text: str) -> str:
     """Return text without the marks and spaces that dropped words left behind."""
-    text = re.sub(r"\(\s*\)|\[\s*\]", " ", text)
-    text = _DANGLING.sub("", text)
-    text = re.sub(r"\s+", " ", text)
-    text = re.sub(r"(?:\s[.,:=&*/_+-])+(?=\s|$)", "", f" {text}").strip(" ,:=&*/")
+    text = re.sub(r"\([\s,.;:/-]*\)|\[[\s,.;:/-]*\]|（\s*）", " ", text)
+    text = re.sub(r"[ \t]+", " ", text)
+    text = re.sub(r"(?:(?<=\s)|^)[=&*/_+#~·'’-]+(?=\s|$)", "", text)
+    text = re.sub(r"[ \t]+(?=[.,;:!?，。；：、！？])", "", text)
+    text = re.sub(r"([,;:，；：、])[,;:.，；：、\s]*(?=[,;:.，。；：、])", "", text)
+    text = (
+        re.sub(r"[ \t]{2,}", " ", text).strip(" ,:;=&*/.，。；：、_-\t\r\n!?")
+        if not re.search(r"[.。!?]\s*$", text)
+        else (re.sub(r"[ \t]{2,}", " ", text).strip(" \t\r\n").lstrip(" ,:;=&*/.，。；：、_!?"))
+    )
     return text if re.search(r"\w", text) else ""

@@ -59,7 +59,7 @@ def test_radiology_words_survive(cleaner: TextCleaner, text: str) -> None:
         ("lung 0171 5550123", "lung"),
         ("lung x.y@example.org", "lung"),
         ("Dr. Lung axial", "axial"),
-        ("Patient: Long axial", ""),
+        ("Patient: Long axial", "axial"),
         ("Qxazzvzj skull", "skull"),
         ("skull 1.2.840.113619.2.55.3", "skull"),
         ("axial 110105197302140021", "axial"),
@@ -92,7 +92,7 @@ def test_dates_move_over_the_ends_of_months_and_years() -> None:
     assert shifted_date("20240230", -1) == ""
     assert shifted_date("2024", -1) == ""
     assert shifted_date_time("20240301120000.25+0200", -366) == "20230301120000.25+0200"
-    assert shifted_date_time("202403", -1) == ""
+    assert shifted_date_time("202403", -30) == "202402"
     assert {shift_days(bytes([n] * 32)) for n in range(256)} <= set(range(-3650, -364))
 
 

@@ -1,0 +1,215 @@
+"""Patterns that betray a person, number, date or place by what stands around them, whoever is meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from anonymize.policy import TextPolicy
+from anonymize.vocabulary import is_core, is_name, is_well_known_name, is_word
+
+Span = tuple[int, int]
+
+_MONTH = (
+    r"(?:jan(?:uary|uar|v\.?|vier)?|feb(?:ruary|ruar)?|f[ée]v(?:rier)?|m(?:ar(?:ch|s)?|är(?:z)?)|apr(?:il)?|avr(?:il)?|may|mai|june?"
+    r"|juni|juin|july?|juli|juillet|aug(?:ust)?|ao[uû]t|sept?(?:ember|embre)?|o[ck]t(?:ober|obre)?|nov(?:ember|embre)?|de[cz](?:ember)?|d[ée]c(?:embre)?)"
+)
+_FULL_MONTH = r"(?:January|February|March|April|June|July|August|September|October|November|December|Januar|Februar|März|Juni|Juli|Oktober|Dezember)"
+_YEAR = r"(?:(?:19|20)\d{2}|['’]\d{2})"
+_WHEN = r"(?:on|dated?|since|until|till|from|in|by|before|after|during|last|next|this|early|late|mid|am|vom|seit|bis|im|of|at|for|le|du|en|seen)"
+_UNIT = r"(?:mm|cm|ms|ml|mg|hu|hz|kv|ma|images?|slices?|frames?|°|%)"
+
+_DATES = (
+    r"\b(?:19|20)\d{2}-?\d{2}-?\d{2}[T_ ]?\d{1,2}:?\d{2}(?::?\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?\b",
+    r"(?<![\d.])(?:19|20)\d{2}(?P<m>[./ -]?)(?:0?[1-9]|1[0-2])(?P=m)(?:0[1-9]|[12]\d|3[01]|[1-9])(?![\d.]*\d)",
+    r"(?<![\d.])\d{1,2}([./-])\d{1,2}\1(?:\d{4}|\d{2})(?![\d]|\.\d)",
+    rf"\b\d{{1,2}}(?:st|nd|rd|th)?\.?(?:[ -]*of)?[ ./-]?{_MONTH}\b\.?(?:[ ,./-]*{_YEAR}|[./-]\d{{2}}\b)?",
+    rf"\b{_MONTH}\.?[ .-]?\d{{1,2}}(?:st|nd|rd|th)?\b(?!\s?{_UNIT})(?:[ ,]+{_YEAR})?",
+    rf"\b{_MONTH}[ .,/-]*(?:of )?{_YEAR}\b",
+    rf"\b{_WHEN}\s+(?P<gone>(?-i:{_FULL_MONTH}|[Mm]ay|[Mm]ai|(?:Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)\b))\b",
+    rf"\b(?-i:{_FULL_MONTH})\b(?<!March)|(?<=[a-z] )(?-i:March)\b",
+    rf"\b{_WHEN}\s+(?P<gone>\d{{1,2}}[./]\d{{1,2}}\.?)(?!\d|[./]\d|\s?{_UNIT})",
+    r"\b(?:19|20)\d{2}[ -]?W\d{2}\b",
+    r"(?:(?:19|20)\d{2}|[〇零一二三四五六七八九]{4}|\d{2}(?=年\d{1,2}月))\s*年(?:度|初|底|末)?(?:\s*(?:\d{1,2}|[一二三四五六七八九十]{1,3})\s*月(?:份|初|底|末|[上中下]旬)?)?"
+    r"(?:\s*(?:\d{1,2}|[一二三四五六七八九十]{1,3})\s*[日号])?",
+    r"(?<![\d个])(?:1[0-2]|0?[1-9])\s*月(?!余|龄|后|前|内)(?:\s*\d{1,2}\s*[日号]|份|初|底|末|[上中下]旬)?",
+    r"(?<!个)(?:十[一二]?|[一二三四五六七八九])月(?!余|龄|后|前|内)(?:[一二三四五六七八九十]{1,3}[日号]|份|初|底|末|[上中下]旬)?",
+)
+_TIMES = (
+    r"(?<![\d.:])(?:[01]?\d|2[0-4])[:h][0-5]\d(?::[0-5]\d)?(?:\s*(?:[ap]\.?m\.?\b|hrs\b|hours\b|uhr\b))?(?![\d:])",
+    r"(?<![\d.])(?:[01]?\d|2[0-4])(?:[.][0-5]\d)?\s*(?:[ap]\.?m\b\.?|hrs\b|uhr\b|o['’]clock\b(?! (?:position|in|of)))(?<!o.clock)",
+    r"(?:(?<=at )|(?<=um ))(?:[01]\d|2[0-3])[0-5]\d\b(?! ?(?:mm|ms|hu))",
+    r"(?<!\d)\d{1,2}\s*[时点](?:\s*\d{1,2}\s*分?|半|整|许)?(?!钟?方向|钟?位|钟?处)",
+)
+_NUMBERS = (
+    r"[^\s,;()<>\[\]，；]+@[^\s,;()<>\[\]，；]+",
+    r"\b(?:https?|ftp)://\S+|\bwww\.\S*",
+    r"\b[\w.-]+\.(?:com|org|net|edu|gov|info|example|de|fr|uk|cn|io)\b(?:/\S*)?",
+    r"\b[\w-]+\.(?:pdf|docx?|xlsx?|txt|rtf|jpe?g|png|dcm|zip|mp4)\b",
+    r"\b(?:\d+\.){3,}\d+\b",
+    r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b",
+    r"(?<!\d)1[3-9]\d[ -]?\d{4}[ -]?\d{4}(?!\d)",
+    r"(?<!\d)\d{17}[\dxX](?!\d)|(?<!\d)[1-9]\d{5}(?:19|20)\d{2}\d{2}\d{2}(?:\d{3}[\dXx])?(?!\d)",
+    r"(?<![\w.])\(?\+?\d{2,4}\)?(?:[ ./-]\(?\d{2,5}\)?){1,4}(?![\w.]*\d|\s?(?:mm|cm|x\b))",
+    r"(?<![\w.])\d{3}-\d{4}\b",
+    r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][A-Z][·\s-]?[A-Z0-9]{5,6}(?![A-Z0-9])",
+    r"\b[A-ZÄÖÜ]{1,3}-[A-Z]{1,2} ?\d{1,4}\b",
+    r"\b(?-i:[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2})\b",
+    r"\b(?-i:[A-Z]{2}) \d{5}(?:-\d{4})?\b",
+)
+_LABEL = (
+    r"(?:mrn|pid|pat(?:ient)?[ .-]?(?:id|nr|no)|id|uid|acc(?:ession)?|ssn|nhs|case|ref(?:erence)?|chart|claim|policy|insur(?:er|ance)|order|lot"
+    r"|batch|serial|sn|s/n|passport|licen[cs]e|plate|ic|hc|account|invoice|member|medicare|medicaid|bleep|pager|beeper|ext(?:ension)?|fax|tel(?:ephone)?|phone"
+    r"|mobile|cell|call|room|bed|bay|ward|zimmer|station|versicherung|fall|akte|udi|qq|wechat|wx|login|user(?:name)?|password|barcode|courier|consent|exam"
+    r"|study id|hospital)"
+)
+_LABELLED = (
+    rf"\b{_LABEL}(?:\s*(?:no|nr|num(?:ber)?|id|code)\b)?\.?\s*[:#=]?\s*(?P<gone>(?=[\w/.+()-]*\d)[\w+(][\w/.+()-]*(?:[ -]\d[\w/-]*)*)(?!\s?(?:mm|cm|ms|ml|hu)\b)",
+    r"\b(?:mrn|pid|pat(?:ient)?[ .-]?(?:id|no|nr|name)?|id|name|acc(?:ession)?|dob|born|geb(?:oren)?|ssn|nhs|case)\s*(?:no|nr|number)?\.?"
+    r"\s*[:#=]\s*[^\s\u4e00-\u9fff]+(?:[ ,^]+(?-i:[A-Z])[^\s\u4e00-\u9fff]+)*",
+    r"\bnumber\s+(?P<gone>(?=\S*\d)(?=\S*[A-Z-])\S+)",
+    r"(?:[\u4e00-\u9fff]{0,3}号(?:码)?|电话|手机|联系方式|分机|传真|微信|邮编|邮箱|车牌|身份证|护照|编码|条码|转)[:：]?\s*"
+    r"(?P<gone>(?=[\w@.·+/ -]*\d)(?!\d{1,2}(?![A-Za-z0-9-]))[A-Za-z0-9@+_][A-Za-z0-9@._·+/-]*(?:[ -]\d[\d-]*)*)",
+    r"(?:住院号|门诊号|病历号|病案号|影像号|检查号|登记号|床号|病床|房号|身份证号?|证件号|社保号|医保号)[:：]?\s*(?P<gone>[A-Za-z0-9-]+)",
+    r"(?:姓名|患者姓名|联系人|报告者|审核者)\s*[:：]\s*(?P<gone>[\u4e00-\u9fff·]+|[A-Za-z·]+(?: [A-Za-z]+)?)",
+)
+_NAMES = (
+    r"\b(?:born|d\.?o\.?b\.?|geb(?:oren)?)\b[.:]?\s*(?:(?:on|am|the)\s+)*(?=\d)",
+    r"\w*\^\w*(?:\^\w*)*",  # names in caret form
+)
+_AGES = (
+    r"(?<![\d.])(?P<gone>9\d|1[0-2]\d)(?=\s*-?\s*(?:years?\b|yrs?\b|y[./ ]?o\b|y\b|j(?:ahre)?\b|jährig|ans\b|周?岁))",
+    r"\b(?:age[ds]?|alter|年龄)\s*[:=]?\s*(?:of\s*)?(?P<gone>9\d|1[0-2]\d)\b(?!\s?(?:mm|%))",
+    r"\b(?:[MFW][ ,/]{1,2}(?P<gone>9\d|1[0-2]\d)\b(?!\s?(?:mm|ml|%|\.|x))|(?P<gone2>9\d|10\d)\s?[MFmf]\b)",
+    r"\b(?P<gone>ninety(?:[ -]\w+)?|hundred and \w+)(?=[ -]years?)",
+)
+_WORD = r"[^\W\d_]+(?:['’-][^\W\d_]+)*"
+_STREET = r"(?:Street|St|Road|Rd|Lane|Ln|Avenue|Ave|Boulevard|Blvd|Close|Crescent|Terrace|Quay|Square|Gardens|Drive|Court|Way|Row|Hill)"
+_CARE = (
+    r"(?:Hospitals?|Clinics?|Infirmary|Medical\s+(?:Cent(?:er|re)|Group)|Cent(?:er|re)|Institute|University|Surgery|Nursing\s+Home|Hospice|Practice|Radiology|Imaging"
+    r"|Primary|School|College|Ward|ward|Orthopedics|Orthopaedics|Klinik(?:um|en)?|Krankenhaus|Spital|H[ôo]pital|Praxis|Health)"
+)
+_PLACES = (
+    rf"\b\d{{1,5}}[a-z]?,?\s+(?-i:(?:[A-Z]{_WORD}\s+){{1,3}}{_STREET}\b)\.?(?:,?\s+(?-i:[A-Z]){_WORD})?",
+    r"\b(?-i:[A-ZÄÖÜ])\w+(?:stra(?:ß|ss)e|str\.|weg|allee|gasse|platz|v[äa]gen|gatan)\s*\d+\w?",
+    r"\b\d{5}\s+(?-i:[A-ZÄÖÜ])\w+(?:-\w+)*(?=$|[,.;)])",
+    r"\bP\.?\s?O\.?\s+Box\s+\d+",
+)
+_INSTITUTION = re.compile(
+    rf"\b(?P<gone>(?:(?:St|Saint|Mt)\.?\s+)?(?:[A-ZÄÖÜ][\w'’-]*\s+(?:(?:of|the|and|de|der)\s+)?){{1,4}}){_CARE}\b"
+)
+_TITLE = re.compile(
+    r"\b(?:(?i:dr|prof|professor|doctor|doktor|mrs|frau|herr|nurse)|Mr|MR\.|Ms|Mx|Miss|Sir|Lady|Dame|Mme|Mlle|Monsieur|Madame|Señora?|Sra?\.|Sister|Pt|OA|Lt\.|Rev|Father)\b[.:]?(?=\s|[A-Z])",
+)
+_AFTER_TITLE = re.compile(r"[ .,&/]*(?:(?:dr|prof|med|dent|h\.?c)\b\.?\s*)*", re.IGNORECASE)
+_NAME_WORD = re.compile(
+    r"[ .]*(?:(?:von|van|der|den|de|del|da|di|la|le|bin|binti|al|el|ter|y|zu|und|and)\s+)*([^\W\d_]+(?:['’-][^\W\d_]+)*)\.?"
+)
+_KIN = (
+    r"(?:wife|husband|spouse|partner|son|daughter|mother|mom|mum|father|dad|brother|sister|niece|nephew|aunt|uncle|cousin|friend|neighbou?r|grand\w+"
+    r"|interpreter|secretary|colleague|named|called|calls? (?:her|him)self|known as|name is|nee|née|alias|aka)"
+)
+_BY = (
+    r"(?:(?:reported|read|signed|dictated|transcribed|verified|approved|ordered|requested|referred|performed|checked|reviewed|scanned|seen|examined|written|done"
+    r"|operated|injected|supervised|entered|typed|presented|booked|accompanied|brought|discussed|spoken?|spoke|phoned|faxed|sent|copied|told|informed|reviewed)"
+    r"(?:\s+(?:by|with|to|from|for|off))?|attn|attention|cc|c/o|contact|technologist|technician|tech|radiologist|physician|surgeon|operator|reader|referrer"
+    r"|radiographer|consultant|requester|reporter|interpreter|thanks|thank you|regards|sincerely|dear|hello|hi|best wishes|phone|page|ask)"
+)
+_POINTER = re.compile(
+    rf"\b(?i:{_BY}|{_KIN}|\w{{2,}}(?:ed|en|wn|ne|nt) by)\b\s*[:,]?\s+(?:(?i:by|from|is|was)\s+)?(?=[A-Za-z])"
+)
+
+
+def _compiled(patterns: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
+    return tuple(re.compile(pattern, re.IGNORECASE) for pattern in patterns)
+
+
+_ALWAYS = _compiled(_NUMBERS + _LABELLED + _NAMES + _AGES + _PLACES)
+_DATE, _TIME = _compiled(_DATES), _compiled(_TIMES)
+_ONE_YEAR = re.compile(r"(?<!\d)(?:19|20)\d{2}(?!\d{1,3}(?!\d))")
+
+
+def cue_spans(text: str, policy: TextPolicy) -> Iterator[Span]:
+    """Yield where a text says something identifying that its surroundings betray, in any order."""
+    for pattern in _ALWAYS:
+        yield from (_gone(match) for match in pattern.finditer(text))
+    for pattern in _DATE:
+        for match in pattern.finditer(text):
+            yield from _without_year(text, _gone(match)) if policy.keeps_years else (_gone(match),)
+    if not policy.keeps_times_of_day:
+        for pattern in _TIME:
+            yield from (_gone(match) for match in pattern.finditer(text))
+    if not policy.keeps_institutions:
+        yield from (
+            _gone(match) for match in _INSTITUTION.finditer(text) if _is_no_plain_place(match["gone"])
+        )
+    yield from _pointed(text)
+    if not policy.keeps_clinicians:
+        yield from titled(text)
+
+
+def _gone(match: re.Match[str]) -> Span:
+    groups = match.groupdict()
+    name = next((name for name in ("gone", "gone2") if groups.get(name)), None)
+    return match.span(name) if name else match.span()
+
+
+def _without_year(text: str, span: Span) -> Iterator[Span]:
+    year = _ONE_YEAR.search(text, *span)
+    if year:
+        yield span[0], year.start()
+        yield year.end(), span[1]
+    else:
+        yield span
+
+
+def _is_no_plain_place(words: str) -> bool:
+    """Return whether words before Hospital or Ward hold more than radiology: CT Imaging is no place."""
+    return any(not is_core(word.casefold().rstrip("'’s")) for word in re.findall(r"[^\W\d_]{2,}", words))
+
+
+def titled(text: str) -> Iterator[Span]:
+    """Yield titles with the names behind them: Dr. med. Ute von Bergen, MRS SMITH."""
+    for title in _TITLE.finditer(text):
+        start = _AFTER_TITLE.match(text, title.end()).end()  # type: ignore[union-attr]
+        end = _end_of_names(text, start, must_be_upper=title[0][0].isupper() and not title[0].isupper())
+        if end > start:
+            yield title.start(), end
+
+
+def _end_of_names(text: str, start: int, *, must_be_upper: bool) -> int:
+    """Return where a run of names that begins at `start` ends."""
+    end = start
+    for count in range(5):
+        found = _NAME_WORD.match(text, end)
+        if not found or (count and text[end : end + 1] in "\n"):
+            break
+        word, before = found[1], text[end : found.start(1)]
+        if count and "." in before and len(text[:end].rstrip().split()[-1]) > 3:
+            break
+        if not _continues(word, count, must_be_upper=must_be_upper):
+            break
+        end = found.end() if len(word) == 1 else found.end(1)
+    return end
+
+
+def _continues(word: str, count: int, *, must_be_upper: bool) -> bool:
+    low = word.casefold()
+    if not word[0].isupper():
+        return count == 0 and not must_be_upper and (is_name(low) or not is_word(low))
+    if word.isupper() and len(word) > 1:
+        return not is_core(low) or (count == 0 and is_name(low))
+    return count == 0 or not is_core(low) or is_name(low)
+
+
+def _pointed(text: str) -> Iterator[Span]:
+    """Yield names behind words such as reported by, wife, contact."""
+    for pointer in _POINTER.finditer(text):
+        found = _NAME_WORD.match(text, pointer.end())
+        if not found:
+            continue
+        low = found[1].casefold()
+        is_shown = found[1][0].isupper() and is_name(low)
+        is_certain = not is_core(low) or (is_well_known_name(low) and not found[1].isupper())
+        if (is_shown and is_certain) or (len(found[1]) == 1 and found[1].isupper()):
+            yield found.span(1)[0], _end_of_names(text, pointer.end(), must_be_upper=True)
