@@ -221,9 +221,19 @@ def _check_section(found: object, section: str, keys: Mapping[str, type], source
 def _options(found: list[str], source: str) -> tuple[str, ...]:
     for option in found:
         if option not in SUPPORTED_OPTIONS:
-            raise _invalid(f"{option} is no option of PS3.15 E.3", source, option)
+            raise _invalid(
+                f"{option} is no option of PS3.15 E.3",
+                source,
+                option,
+                mend=f"The options are: {', '.join(SUPPORTED_OPTIONS)}.",
+            )
     if {"retain_longitudinal_full_dates", "retain_longitudinal_modified_dates"} <= set(found):
-        raise _invalid("dates cannot be kept and modified at once", source, "retain_longitudinal_full_dates")
+        raise _invalid(
+            "dates cannot be kept and modified at once",
+            source,
+            "retain_longitudinal_full_dates",
+            mend="Leave out one of the two retain_longitudinal options.",
+        )
     return tuple(option for option in CODES if option in found)
 
 
@@ -236,7 +246,7 @@ def _kept_tag(keyword: str, source: str) -> int:
     return tag
 
 
-def _invalid(what: str, source: str, word: str) -> BadInput:
+def _invalid(what: str, source: str, word: str, *, mend: str = "") -> BadInput:
     """Return the error for a profile, with the number of the line that holds `word`."""
     numbered = enumerate(source.splitlines(), 1)
     line = next((number for number, text in numbered if word and word in text.split("#")[0]), 0)
@@ -244,7 +254,7 @@ def _invalid(what: str, source: str, word: str) -> BadInput:
     return BadInput(
         f"The profile cannot be used: {what}{where}.",
         reason="PROFILE_INVALID",
-        mend=f"The options are: {', '.join(SUPPORTED_OPTIONS)}.",
+        mend=mend or "Mend the file; docs/deidentification.md shows every key.",
     )
 
 

@@ -161,7 +161,7 @@ def test_the_codes_say_what_was_done(tmp_path: Path) -> None:
     assert ds.PatientIdentityRemoved == "YES"
     assert "surgical-planning" in ds.DeidentificationMethod
     codes = [item.CodeValue for item in ds.DeidentificationMethodCodeSequence]
-    assert codes == ["113100", "113101", "113105", "113107", "113108"]
+    assert codes == ["113100", "113101", "113102", "113103", "113104", "113105", "113107", "113108"]
     assert ds.RecognizableVisualFeatures == "YES"
 
 

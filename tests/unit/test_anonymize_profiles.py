@@ -144,7 +144,7 @@ def test_explain_names_the_row_and_the_option() -> None:
 
 
 def test_an_unknown_profile_or_tag_is_named() -> None:
-    with pytest.raises(BadInput, match="basic, surgical-planning"):
+    with pytest.raises(BadInput, match="basic, research, safe-harbor, surgical-planning"):
         load_profile("../etc/passwd")
     with pytest.raises(BadInput):
         explain("NoSuchAttribute", load_profile("basic"))
