@@ -1,4 +1,4 @@
-"""Takes the face off a head CT: nose, lips, eyes' skin and cheeks below the brow become air.
+"""Takes the face off a head: nose, lips, eyes' skin and cheeks below the brow become air.
 
 What is left in front is one smooth surface (a quadratic in height and side) that follows no feature, behind
 which nothing is changed, with bare bone where bone stands further forward. Skull and brain keep every voxel.
@@ -7,26 +7,30 @@ Head and trunk are told apart from the voxels; where that fails, the case stops 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from anonymize.facecut import FaceCut, carved
 from anonymize.head import (
     AIR_HU,
-    BONE_HU,
-    Canonical,
     Head,
-    canonical,
-    coarse,
+    ball,
+    enclosed_ml,
+    fills_the_view,
     find_body,
     find_head,
+    is_wide_throughout,
     largest,
     shows_trunk_only,
 )
+from anonymize.slices import Coarse, Plane, Stack
 from medviz.core.errors import Uncertain
+from medviz.core.space import Grid
 from medviz.core.volume import Volume
 
 LEAST_DEPTH_MM = 6.0
@@ -35,12 +39,53 @@ _FRONT_OF_BRAIN_MM = 22.0
 _CHEEK_BEHIND_POLE_MM = 50.0
 _TAPER_MM = 8.0
 _LEAST_FACE_MM = 12.0
-_ROUGHNESS_MM = 3.0
-_MOST_ROUGH_SHARE = 0.02
+_LEAST_HEIGHT_MM = 20.0
+"""A slab that is lower than this shows no face that could be recognised."""
+_MOST_BLOCKED_SHARE = 0.25
+_SMOOTH_MM = 2.0
+_LEAST_SMOOTH_SHARE = 0.85
+"""Share of the skin on one smooth surface: 0.43 on a real face, 0.97 after the cut."""
+_LEAST_AIRWAY_ML = 0.3
+_MR_BRAIN_ML = (500.0, 2300.0)
+_MR_RIM_MM = 6.0
+_EARS_MM = (55.0, 135.0)
+"""Ears lie this far behind the frontal pole of the brain."""
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-Voxels = NDArray[np.int16] | NDArray[np.float32]
+
+
+class BrainFinder(Protocol):
+    """Finds the brain in a volume whose unit says nothing about tissue (MR)."""
+
+    def find(
+        self, voxels: NDArray[np.float32], spacing_mm: tuple[float, float, float]
+    ) -> NDArray[np.bool_] | None:
+        """Return the brain, shape of `voxels` (up, back, left in LPS), or None when there is none."""
+
+
+class Finding(NamedTuple):
+    """What a volume shows.
+
+    Parameters
+    ----------
+    cuts : tuple of FaceCut
+        What takes the face away; empty when none is in view.
+    told : str
+        One sentence for an officer, without a value of the patient.
+    moved_mm : float
+        Median distance from the old skin to the new surface, mm.
+    is_done : bool
+        Whether the face had been taken off before; nothing is cut then.
+    brain : ndarray of bool or None
+        The brain on the coarse volume.
+    """
+
+    cuts: tuple[FaceCut, ...]
+    told: str
+    moved_mm: float = 0.0
+    is_done: bool = False
+    brain: Mask | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,56 +116,149 @@ class DefaceReport:
     brain_voxels_changed: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Cut:
-    """The surface that replaces the face, on the coarse volume.
-
-    Parameters
-    ----------
-    depth_mm : ndarray, shape (up, left)
-        How far back everything becomes air, mm from the front edge; 0 where nothing is cut.
-    skin_mm : ndarray, shape (up, left)
-        How far back the old skin lies.
-    region : ndarray of bool, shape (up, left)
-        Where the face is.
-    brow_mm : float
-        Height of the cut's upper edge above the lowest slice.
-    """
-
-    depth_mm: Floats
-    skin_mm: Floats
-    region: Mask
-    brow_mm: float
-
-
-def deface(volume: Volume) -> tuple[Volume, DefaceReport]:
-    """Return the volume without its face, and what was done; a trunk comes back unchanged.
+def deface(
+    volume: Volume, *, brain: BrainFinder | None = None, removes_ears: bool = False
+) -> tuple[Volume, DefaceReport]:
+    """Return the volume without its face, and what was done; a volume without one comes back unchanged.
 
     Parameters
     ----------
     volume : Volume
-        CT in HU, on a grid in LPS mm.
+        CT in HU or MR, on a grid in LPS mm.
+    brain : BrainFinder, optional
+        Finds the brain in MR; without it an MR that may show a face stops.
 
     Raises
     ------
     Uncertain
         ``FACE_NOT_REMOVED`` when a face may be in view and could not surely be removed.
     """
-    if volume.modality != "CT":
-        raise _not_removed("Only CT can be defaced.")
-    hu, spacing_mm, steps = coarse(volume)
-    head = find_head(hu, spacing_mm)
+    planes, is_hu = planes_of(volume.grid), volume.modality == "CT"
+    stack = Stack(planes, is_hu=is_hu)
+    for index in stack.wanted:
+        stack.add(int(index), planes[index], volume.voxels[index])
+    coarse = stack.coarse()
+    finding = find_face(coarse, is_hu=is_hu, brain=brain, removes_ears=removes_ears)
+    if not finding.cuts:
+        return volume, DefaceReport(False, 0.0, finding.told, 0.0)
+    return _carve(volume, planes, finding, background_of(coarse, is_hu=is_hu))
+
+
+def planes_of(grid: Grid) -> list[Plane]:
+    """Return the slices of a grid as planes."""
+    affine = grid.affine
+    slices, rows, columns = grid.shape
+    return [
+        Plane(
+            affine[:3, 3] + index * affine[:3, 0], affine[:3, 1], affine[:3, 2], (rows, columns), 1.0, 0.0, 0
+        )
+        for index in range(slices)
+    ]
+
+
+def background_of(coarse: Coarse, *, is_hu: bool) -> float:
+    """Return the level of air: -1000 HU, or in MR the median of what lies outside the body."""
+    if is_hu:
+        return float(AIR_HU)
+    outside = coarse.seen & ~_body(coarse, is_hu=False)
+    return float(np.median(coarse.values[outside])) if outside.any() else 0.0
+
+
+def find_face(
+    coarse: Coarse, *, is_hu: bool, brain: BrainFinder | None = None, removes_ears: bool = False
+) -> Finding:
+    """Return what takes the face of a volume away, or why there is none in view.
+
+    Parameters
+    ----------
+    coarse : Coarse
+        CT in HU when `is_hu`, else MR.
+    brain : BrainFinder, optional
+        For MR.
+
+    Raises
+    ------
+    Uncertain
+        ``FACE_NOT_REMOVED`` when a face may be in view and could not surely be removed.
+    """
+    body = _body(coarse, is_hu=is_hu)
+    if not body.any():
+        return Finding((), "no face in view: nothing but background")
+    if height_mm(coarse) < _LEAST_HEIGHT_MM:
+        return Finding((), "no face in view: the slab is too thin to show one")
+    if fills_the_view(body, coarse.seen):
+        return Finding((), "no face in view: no skin is seen from the front")
+    head = find_head(coarse.values, coarse.spacing_mm) if is_hu else _head_of_mr(coarse, body, brain)
     if head is None:
-        if shows_trunk_only(hu, spacing_mm):
-            return volume, _nothing_done("no head in view")
-        raise _not_removed("The volume may show a part of a face.")
-    cut = _plan_cut(head)
-    if cut is None:
-        return volume, _nothing_done("the head is in view above the brow only")
-    return _carve(volume, head, cut, steps)
+        return _without_head(coarse, body, is_hu=is_hu, is_sure=is_hu or brain is not None)
+    return _plan(coarse, head, removes_ears=removes_ears, is_hu=is_hu)
 
 
-def _not_removed(message: str) -> Uncertain:
+def height_mm(coarse: Coarse) -> float:
+    """Return how far the slices reach along the body."""
+    held = np.flatnonzero(coarse.seen.any(axis=(1, 2)))
+    return float(held[-1] - held[0] + 1) * coarse.step_mm if held.size else 0.0
+
+
+def _body(coarse: Coarse, *, is_hu: bool) -> Mask:
+    if is_hu:
+        return find_body(coarse.values)
+    return largest(coarse.values > skin_level(coarse))
+
+
+def skin_level(coarse: Coarse) -> float:
+    """Return the level between background and body in MR: Otsu's threshold of the logarithm."""
+    values = coarse.values[coarse.seen]
+    top = float(np.percentile(values, 99.5)) if values.size else 0.0
+    if top <= 0:
+        return np.inf
+    logs = np.log1p(np.clip(values / top, 0, 1) * 100)
+    counts, edges = np.histogram(logs, bins=128)
+    share = np.cumsum(counts) / counts.sum()
+    means = np.cumsum(counts * edges[:-1]) / counts.sum()
+    spread = (means[-1] * share - means) ** 2 / np.maximum(share * (1 - share), 1e-9)
+    return float(np.expm1(edges[int(np.argmax(spread)) + 1]) / 100 * top)
+
+
+def _without_head(coarse: Coarse, body: Mask, *, is_hu: bool, is_sure: bool) -> Finding:
+    """Return why a volume without a brain shows no face."""
+    spacing_mm = coarse.spacing_mm
+    if is_hu and shows_trunk_only(coarse.values, coarse.seen, spacing_mm):
+        return Finding((), "no face in view: trunk only")
+    if not is_hu and is_wide_throughout(body, spacing_mm):
+        return Finding((), "no face in view: trunk only")
+    if is_sure:
+        dark = coarse.values < (-300 if is_hu else skin_level(coarse))
+        radius_mm = 0.0 if is_hu else 4.0
+        if enclosed_ml(body, dark & coarse.seen, spacing_mm, least_radius_mm=radius_mm) < _LEAST_AIRWAY_ML:
+            return Finding((), "no face in view: a part of the body without any airway")
+    raise not_removed("The volume may show a part of a face.")
+
+
+def _head_of_mr(coarse: Coarse, body: Mask, finder: BrainFinder | None) -> Head | None:
+    """Return the head of an MR volume; None when it holds no brain.
+
+    Raises
+    ------
+    Uncertain
+        When what was found cannot be a brain.
+    """
+    if finder is None:
+        return None
+    brain = finder.find(coarse.values, coarse.spacing_mm)
+    if brain is None or not brain.any():
+        return None
+    filled = ndimage.binary_fill_holes(ndimage.binary_closing(body, ball(8.0, coarse.spacing_mm)))
+    piece = largest(ndimage.binary_opening(brain & filled, ball(4.0, coarse.spacing_mm)))
+    volume_ml = float(piece.sum()) * coarse.voxel_ml
+    if not _MR_BRAIN_ML[0] <= volume_ml <= _MR_BRAIN_ML[1] or piece.sum() < 0.7 * brain.sum():
+        raise not_removed("What was found in the head does not look like a brain.")
+    nothing = np.zeros_like(body)
+    return Head(body, nothing, piece, coarse.spacing_mm)
+
+
+def not_removed(message: str) -> Uncertain:
+    """Return the error for a face that may be in view."""
     return Uncertain(
         message,
         reason="FACE_NOT_REMOVED",
@@ -128,28 +266,41 @@ def _not_removed(message: str) -> Uncertain:
     )
 
 
-def _nothing_done(why: str) -> DefaceReport:
-    return DefaceReport(False, 0.0, f"no face in view: {why}", 0.0)
-
-
-def _plan_cut(head: Head) -> _Cut | None:
-    """Return the surface to cut back to, or None when the volume ends above the face."""
-    up_mm, back_mm, left_mm = head.spacing_mm
-    pole_mm = float(np.flatnonzero(head.brain.any(axis=(0, 2)))[0]) * back_mm
+def _plan(coarse: Coarse, head: Head, *, removes_ears: bool, is_hu: bool) -> Finding:
+    """Return the surfaces to cut back to; no cuts when the volume ends above the face."""
+    step = coarse.step_mm
+    pole_mm = float(np.flatnonzero(head.brain.any(axis=(0, 2)))[0]) * step
     brow_mm = _brow(head, pole_mm)
-    if brow_mm < _LEAST_FACE_MM:
-        return None
-    skin_mm = _skin_depth(head.body, back_mm)
-    heights_mm = np.arange(skin_mm.shape[0])[:, None] * up_mm
+    first = int(np.flatnonzero(coarse.seen.any(axis=(1, 2)))[0])
+    above_view_mm = brow_mm - first * step
+    if above_view_mm < _LEAST_FACE_MM:
+        return Finding((), "no face in view: the head is in view above the brow only", brain=head.brain)
+    skin_mm = _skin_depth(head.body, step)
+    heights_mm = np.arange(skin_mm.shape[0])[:, None] * step
     region = np.isfinite(skin_mm) & (skin_mm < pole_mm + _CHEEK_BEHIND_POLE_MM) & (heights_mm < brow_mm)
     region = largest(region)
-    if region.sum() * up_mm * left_mm < 400:  # mm2: less than an eye
-        return None
-    depth_mm = _smooth_surface(skin_mm, region, up_mm, left_mm)
-    taper = _taper(region, (up_mm, left_mm))
-    old = np.where(region, skin_mm, 0.0)
-    cut_mm = np.where(region, old + np.maximum(depth_mm - old, 0.0) * taper, 0.0)
-    return _Cut(cut_mm, skin_mm, region, brow_mm)
+    if region.sum() * step**2 < 400:  # mm2: less than an eye
+        return Finding((), "no face in view: nothing in front below the brow", brain=head.brain)
+    bone_first = _first_is(head.bone, skin_mm, step)
+    inner = ndimage.binary_erosion(region, iterations=round(_TAPER_MM * 1.25 / step))
+    is_done = _is_smooth(skin_mm, inner & ~bone_first, step)
+    depth_mm = skin_mm if is_done else _smooth_surface(skin_mm, region, step)
+    cut = _cut_of(coarse, head, skin_mm, depth_mm, region, is_hu=is_hu)
+    _check(cut, head, is_done=is_done)
+    moved = float(np.median((cut.depth_mm - skin_mm)[region]))
+    ears = _ears(coarse, head, brow_mm, pole_mm, is_hu=is_hu) if removes_ears else ()
+    return Finding((cut, *ears), _told(above_view_mm, is_done, bool(ears), is_hu), moved, is_done, head.brain)
+
+
+def _told(above_view_mm: float, is_done: bool, has_ears: bool, is_hu: bool) -> str:
+    if is_done:
+        return "the face had been removed before: the skin below the brow is one smooth surface"
+    kept = "bone and the inside of the skull kept" if is_hu else "the brain kept"
+    ears = "; ears removed" if has_ears else ""
+    return (
+        f"soft tissue removed below the brow, {above_view_mm:.0f} mm above the lowest slice, back to a "
+        f"smooth surface that follows no feature; {kept}{ears}"
+    )
 
 
 def _brow(head: Head, pole_mm: float) -> float:
@@ -172,116 +323,163 @@ def _skin_depth(body: Mask, back_mm: float) -> Floats:
     return depth
 
 
-def _smooth_surface(skin_mm: Floats, region: Mask, up_mm: float, left_mm: float) -> Floats:
-    """Return a quadratic surface behind all of the skin of the region, by at least `LEAST_DEPTH_MM`."""
-    places: Floats = np.indices(skin_mm.shape).astype(np.float64)
-    up: Floats = places[0] * up_mm
-    left: Floats = places[1] * left_mm
+def _terms(region: Mask, step: float) -> Floats:
+    """Return the terms of a quadratic in height and side, shape (up, left, 6)."""
+    places: Floats = np.indices(region.shape).astype(np.float64)
+    up: Floats = places[0] * step
+    left: Floats = places[1] * step
     up, left = (up - up[region].mean()) / 50, (left - left[region].mean()) / 50
-    terms = np.stack([np.ones_like(up), up, left, up * left, up**2, left**2], axis=-1)
+    return np.stack([np.ones_like(up), up, left, up * left, up**2, left**2], axis=-1)
+
+
+def _smooth_surface(skin_mm: Floats, region: Mask, step: float) -> Floats:
+    """Return a quadratic surface behind all of the skin of the region, by at least `LEAST_DEPTH_MM`."""
+    terms = _terms(region, step)
     weights, *_ = np.linalg.lstsq(terms[region], skin_mm[region], rcond=None)
     surface: Floats = np.einsum("ijk,k->ij", terms, weights)
     behind_mm = float(np.percentile((skin_mm - surface)[region], 98))
     return surface + behind_mm + LEAST_DEPTH_MM
 
 
-def _taper(region: Mask, spacing_mm: tuple[float, float]) -> Floats:
+def _is_smooth(skin_mm: Floats, region: Mask, step: float) -> bool:
+    """Return whether nearly all of the skin lies on one quadratic surface already, as no face does.
+
+    Fitted to what lies near it, because airways that the cut opened lie deeper.
+    """
+    if region.sum() * step**2 < 1500:
+        return False
+    terms, used = _terms(region, step), region
+    for near_mm in (8.0, 6.0, 5.0, 4.0, 3.0, _SMOOTH_MM, _SMOOTH_MM):
+        weights, *_ = np.linalg.lstsq(terms[used], skin_mm[used], rcond=None)
+        rest = np.abs(skin_mm - np.einsum("ijk,k->ij", terms, weights))
+        used = region & (rest < near_mm)
+        if used.sum() < 50:
+            return False
+    return bool((rest[region] < _SMOOTH_MM).mean() > _LEAST_SMOOTH_SHARE)
+
+
+def _cut_of(
+    coarse: Coarse, head: Head, skin_mm: Floats, depth_mm: Floats, region: Mask, *, is_hu: bool
+) -> FaceCut:
+    taper = _taper(region, coarse.step_mm)
+    old = np.where(region, skin_mm, 0.0)
+    depth_mm = np.where(region, depth_mm, 0.0)
+    depth = np.where(region, old + np.maximum(depth_mm - old, 0.0) * taper, 0.0)
+    rim = 2.0 if is_hu else _MR_RIM_MM
+    return FaceCut(
+        coarse.axes,
+        coarse.origin_mm,
+        coarse.step_mm,
+        depth.astype(np.float32),
+        region,
+        ndimage.binary_dilation(head.bone, iterations=2) if is_hu else head.bone,
+        ndimage.binary_dilation(head.brain, ball(rim, coarse.spacing_mm)),
+    )
+
+
+def _taper(region: Mask, step: float) -> Floats:
     """Return 0 at the region's upper and side edges, 1 further in; the lower edge of the view is no edge."""
     padded = np.pad(region, ((1, 1), (1, 1)))
     padded[0] = padded[1]
-    distance = ndimage.distance_transform_edt(padded, sampling=spacing_mm)[1:-1, 1:-1]
+    distance = ndimage.distance_transform_edt(padded, sampling=step)[1:-1, 1:-1]
     result: Floats = np.clip(distance / _TAPER_MM, 0.0, 1.0)
     return result
 
 
-def _carve(volume: Volume, head: Head, cut: _Cut, steps: tuple[int, int, int]) -> tuple[Volume, DefaceReport]:
-    turn = canonical(volume.grid)
-    voxels: Voxels = volume.voxels.copy()
-    view: Any = turn.view(voxels)  # Any: a view of either dtype
-    before = view.copy()
-    weight = _air_share(view.shape, cut, turn, steps)
-    weight[_protected(before, head, steps)] = 0.0
-    view[...] = np.rint(before * (1 - weight) + AIR_HU * weight).astype(view.dtype)
-    result = Volume(voxels, volume.grid, volume.modality, volume.unit, volume.contrast, volume.report)
-    report = _report(volume, before, view, head, cut, steps)
-    _check(result, head, cut, report)
+def _first_is(bone: Mask, skin_mm: Floats, step: float) -> Mask:
+    """Return where the skin is bone or its rim, shape (up, left)."""
+    rim = ndimage.binary_dilation(bone, iterations=2)
+    index = np.clip(np.where(np.isfinite(skin_mm), skin_mm, 0) / step, 0, bone.shape[1] - 1).astype(int)
+    found: Mask = np.take_along_axis(rim, index[:, None, :], axis=1)[:, 0]
+    return found | ~np.isfinite(skin_mm)
+
+
+def _check(cut: FaceCut, head: Head, *, is_done: bool) -> None:
+    """Refuse a cut that what must be kept would keep from taking the skin away."""
+    if is_done:
+        return
+    into = np.arange(cut.brain.shape[1])[None, :, None] * cut.step_mm
+    in_front = (into < cut.depth_mm[:, None, :]) & cut.region[:, None, :]
+    blocked = (in_front & cut.brain & head.body).any(axis=1)
+    if (in_front & head.brain).any(axis=1).sum() > _MOST_BLOCKED_SHARE * cut.region.sum():
+        raise not_removed("The brain lies where the face should be.")
+    if blocked.sum() > _MOST_BLOCKED_SHARE * cut.region.sum():
+        raise not_removed("The face could not be removed cleanly.")
+
+
+def _ears(coarse: Coarse, head: Head, brow_mm: float, pole_mm: float, *, is_hu: bool) -> tuple[FaceCut, ...]:
+    """Return the cuts that take both ears away, each seen from its side."""
+    return tuple(_ear(coarse, head, brow_mm, pole_mm, flips=flips, is_hu=is_hu) for flips in (False, True))
+
+
+def _ear(coarse: Coarse, head: Head, brow_mm: float, pole_mm: float, *, flips: bool, is_hu: bool) -> FaceCut:
+    step, wide = coarse.step_mm, coarse.values.shape[2]
+
+    def turned(mask: Mask) -> Mask:
+        """From the side: up, into the head, back."""
+        return np.ascontiguousarray((mask[:, :, ::-1] if flips else mask).transpose(0, 2, 1))
+
+    sideways = Head(turned(head.body), turned(head.bone), turned(head.brain), head.spacing_mm)
+    sign = -1.0 if flips else 1.0
+    axes = np.stack([coarse.axes[0], sign * coarse.axes[2], coarse.axes[1]])
+    origin = coarse.origin_mm + (coarse.axes[2] * (wide - 1) * step if flips else 0.0)
+    seen_from_side = replace(
+        coarse,
+        values=coarse.values[:, :, ::-1].transpose(0, 2, 1) if flips else coarse.values.transpose(0, 2, 1),
+        axes=axes,
+        origin_mm=origin,
+    )
+    skin_mm = _skin_depth(sideways.body, step)
+    places = np.indices(skin_mm.shape) * step
+    window = (np.abs(places[0] - (brow_mm - 25.0)) < 48.0) & np.isfinite(skin_mm)
+    window &= (places[1] > pole_mm + _EARS_MM[0]) & (places[1] < pole_mm + _EARS_MM[1])
+    depth_mm = _behind_the_ear(skin_mm, window, step)
+    return _cut_of(seen_from_side, sideways, skin_mm, depth_mm, window, is_hu=is_hu)
+
+
+def _behind_the_ear(skin_mm: Floats, window: Mask, step: float) -> Floats:
+    """Return a quadratic surface a little under the side of the head, which what protrudes does not pull."""
+    if window.sum() < 20:
+        return np.where(np.isfinite(skin_mm), skin_mm, 0.0)
+    terms, used = _terms(window, step), window
+    for _ in range(5):
+        weights, *_ = np.linalg.lstsq(terms[used], skin_mm[used], rcond=None)
+        surface: Floats = np.einsum("ijk,k->ij", terms, weights)
+        used = window & (skin_mm > surface - 2.0)
+    return surface + 4.0
+
+
+def _carve(
+    volume: Volume, planes: Sequence[Plane], finding: Finding, background: float
+) -> tuple[Volume, DefaceReport]:
+    is_hu = volume.modality == "CT"
+    if finding.is_done:
+        return volume, DefaceReport(True, 0.0, finding.told, 0.0)
+    voxels = volume.voxels.copy()
+    changed, removed, touched = 0, 0, 0
+    for index, plane in enumerate(planes):
+        before = volume.voxels[index].astype(np.float32)
+        after = carved(before, plane, finding.cuts, is_hu=is_hu, background=background)
+        if after is None:
+            continue
+        new = np.rint(after).astype(voxels.dtype) if voxels.dtype.kind == "i" else after.astype(voxels.dtype)
+        differs = new != volume.voxels[index]
+        voxels[index] = new
+        changed += int(differs.sum())
+        was_tissue = before > -300 if is_hu else before > background
+        is_air = after <= (-300 if is_hu else background)
+        removed += int((differs & was_tissue & is_air).sum())
+        touched += int((differs & _brain_on(plane, finding)).sum())
+    if touched:
+        raise not_removed("The face could not be removed without touching the brain.")
+    result = replace(volume, voxels=voxels)
+    report = DefaceReport(
+        True, removed * volume.grid.voxel_ml, finding.told, finding.moved_mm, changed, touched
+    )
     return result, report
 
 
-def _air_share(
-    shape: tuple[int, ...], cut: _Cut, turn: Canonical, steps: tuple[int, int, int]
-) -> NDArray[np.float32]:
-    """Return how much of each voxel becomes air, 0 to 1, shape (up, back, left)."""
-    depth_mm = _fine(cut.depth_mm, (shape[0], shape[2]), (steps[0], steps[2]))
-    inside = _fine(cut.region.astype(np.float64), (shape[0], shape[2]), (steps[0], steps[2])) > 0.5
-    back_mm = (np.arange(shape[1]) * turn.spacing_mm[1])[None, :, None]
-    share = np.clip((depth_mm[:, None, :] - back_mm) / turn.spacing_mm[1] + 0.5, 0.0, 1.0)
-    share *= inside[:, None, :]
-    result: NDArray[np.float32] = share.astype(np.float32)
-    return result
-
-
-def _fine(plane: Floats, shape: tuple[int, int], steps: tuple[int, int]) -> Floats:
-    """Return a coarse plane at the full resolution."""
-    rows, columns = np.indices(shape).astype(np.float64)
-    fine: Floats = ndimage.map_coordinates(
-        plane, [rows / steps[0], columns / steps[1]], order=1, mode="nearest"
-    )
-    return fine
-
-
-def _protected(hu: Voxels, head: Head, steps: tuple[int, int, int]) -> Mask:
-    """Return what may not change: bone with a rim of one voxel, and everything inside the skull."""
-    bone = (hu > BONE_HU) & _enlarged(ndimage.binary_dilation(head.bone, iterations=2), hu.shape, steps)
-    brain = _enlarged(ndimage.binary_dilation(head.brain), hu.shape, steps)
-    result: Mask = ndimage.binary_dilation(bone) | brain
-    return result
-
-
-def _enlarged(mask: Mask, shape: tuple[int, ...], steps: tuple[int, int, int]) -> Mask:
-    for axis, step in enumerate(steps):
-        mask = np.repeat(mask, step, axis=axis)
-    return mask[: shape[0], : shape[1], : shape[2]]
-
-
-def _report(
-    volume: Volume,
-    before: Voxels,
-    after: Voxels,
-    head: Head,
-    cut: _Cut,
-    steps: tuple[int, int, int],
-) -> DefaceReport:
-    changed = before != after
-    brain = _enlarged(head.brain, before.shape, steps)
-    removed = changed & (before > -300) & (after <= -300)
-    moved = (cut.depth_mm - cut.skin_mm)[cut.region]
-    return DefaceReport(
-        face_in_view=True,
-        removed_ml=float(removed.sum()) * volume.grid.voxel_ml,
-        plane=(
-            f"soft tissue removed below the brow, {cut.brow_mm:.0f} mm above the lowest slice, back to a "
-            f"smooth surface that follows no feature; bone and the inside of the skull kept"
-        ),
-        moved_mm=float(np.median(moved)),
-        voxels_changed=int(changed.sum()),
-        brain_voxels_changed=int((changed & brain).sum()),
-    )
-
-
-def _check(after: Volume, head: Head, cut: _Cut, report: DefaceReport) -> None:
-    """Refuse a result whose skin still stands where it stood, or whose brain was touched."""
-    hu, spacing_mm, _ = coarse(after)
-    skin_mm = _skin_depth(find_body(hu), spacing_mm[1])
-    is_bone = _first_is_bone(head.bone, skin_mm, spacing_mm[1])
-    rough = cut.region & (skin_mm < cut.depth_mm - _ROUGHNESS_MM) & ~is_bone
-    if report.brain_voxels_changed or rough.sum() > _MOST_ROUGH_SHARE * cut.region.sum():
-        raise _not_removed("The face could not be removed cleanly.")
-
-
-def _first_is_bone(bone: Mask, skin_mm: Floats, back_mm: float) -> Mask:
-    """Return where the new surface is bone or its rim, shape (up, left)."""
-    rim = ndimage.binary_dilation(bone, iterations=3)
-    index = np.clip(np.where(np.isfinite(skin_mm), skin_mm, 0) / back_mm, 0, bone.shape[1] - 1).astype(int)
-    found: Mask = np.take_along_axis(rim, index[:, None, :], axis=1)[:, 0]
-    return found | ~np.isfinite(skin_mm)
+def _brain_on(plane: Plane, finding: Finding) -> Mask:
+    cut = finding.cuts[0]
+    assert finding.brain is not None, "a cut was made from a brain"
+    return cut.sampled(finding.brain, plane)

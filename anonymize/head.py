@@ -1,4 +1,4 @@
-"""Whether a CT volume shows a head, found from its voxels and geometry and never from a body-part tag.
+"""Whether a volume shows a head, found from its voxels and geometry and never from a body-part tag.
 
 Works on a coarse copy of about 2 mm whose axes run up, back and to the left (+z, +y, +x of LPS).
 """
@@ -6,17 +6,12 @@ Works on a coarse copy of about 2 mm whose axes run up, back and to the left (+z
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import ConvexHull
 
-from medviz.core.space import Grid
-from medviz.core.volume import Volume
-
-COARSE_MM = 2.0
 AIR_HU, BONE_HU, COARSE_BONE_HU = -1000, 300, 220
 _SKIN_HU = -300
 _CLOSING_MM = 8.0
@@ -33,32 +28,7 @@ _SEALED_CM2 = 60.0
 
 Mask = NDArray[np.bool_]
 Spacing = tuple[float, float, float]
-Scalar = TypeVar("Scalar", bound=np.generic)
 Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Canonical:
-    """How to see an array with axes up, back, left: a transposition and flips.
-
-    Parameters
-    ----------
-    order : tuple of int
-        Which array axis runs most nearly along z, y and x.
-    flips : tuple of bool
-        Whether that axis runs down, forward or to the right.
-    spacing_mm : tuple of float
-        Spacing along z, y and x.
-    """
-
-    order: tuple[int, int, int]
-    flips: tuple[bool, bool, bool]
-    spacing_mm: Spacing
-
-    def view(self, array: NDArray[Scalar]) -> NDArray[Scalar]:
-        """Return a view of an array of the grid, shape (up, back, left); writing to it writes there."""
-        turned = array.transpose(self.order)
-        return turned[tuple(slice(None, None, -1 if flip else 1) for flip in self.flips)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,31 +49,6 @@ class Head:
     spacing_mm: Spacing
 
 
-def canonical(grid: Grid) -> Canonical:
-    """Return how to turn an array of the grid so that its axes run up, back and to the left."""
-    cosines = grid.affine[:3, :3] / np.asarray(grid.spacing_mm)
-    order: list[int] = []
-    for world in (2, 1, 0):
-        weights = np.abs(cosines[world])
-        weights[order] = -1
-        order.append(int(np.argmax(weights)))
-    z, y, x = order
-    flips = tuple(bool(cosines[world, axis] < 0) for world, axis in zip((2, 1, 0), order, strict=True))
-    spacing = tuple(grid.spacing_mm[axis] for axis in order)
-    return Canonical((z, y, x), (flips[0], flips[1], flips[2]), (spacing[0], spacing[1], spacing[2]))
-
-
-def coarse(volume: Volume) -> tuple[Floats, tuple[float, float, float], tuple[int, int, int]]:
-    """Return the volume at about 2 mm with axes up, back, left; its spacing; and the steps taken."""
-    turn = canonical(volume.grid)
-    steps = [max(1, round(COARSE_MM / mm)) for mm in turn.spacing_mm]
-    turned = turn.view(volume.voxels)
-    smooth: Floats = ndimage.uniform_filter(turned.astype(np.float32), size=steps)
-    small = smooth[:: steps[0], :: steps[1], :: steps[2]]
-    z, y, x = (mm * step for mm, step in zip(turn.spacing_mm, steps, strict=True))
-    return small, (z, y, x), (steps[0], steps[1], steps[2])
-
-
 def find_body(hu: Floats) -> Mask:
     """Return the largest piece that is not air, without what it encloses."""
     return largest(hu > _SKIN_HU)
@@ -121,7 +66,7 @@ def _brain(hu: Floats, body: Mask, bone: Mask, spacing_mm: Spacing) -> Mask | No
     """Return the inside of the skull: soft tissue that bone encloses in axial slices, in one large piece."""
     inside = _enclosed(bone, spacing_mm)
     soft = inside & ~bone & (hu > _BRAIN_HU[0]) & (hu < _BRAIN_HU[1])
-    piece = largest(ndimage.binary_opening(soft, _ball(4.0, spacing_mm)))
+    piece = largest(ndimage.binary_opening(soft, ball(4.0, spacing_mm)))
     if piece.sum() * np.prod(spacing_mm) / 1000 < _LEAST_BRAIN_ML:
         return None
     widest = int(np.argmax(piece.sum(axis=(1, 2))))
@@ -131,7 +76,7 @@ def _brain(hu: Floats, body: Mask, bone: Mask, spacing_mm: Spacing) -> Mask | No
         return None
     if _bony_share(bone[widest], piece[widest]) < _LEAST_BONY_SHARE:
         return None
-    grown = ndimage.binary_dilation(piece, _ball(4.0, spacing_mm))
+    grown = ndimage.binary_dilation(piece, ball(4.0, spacing_mm))
     brain: Mask = grown & inside & ~bone
     return brain
 
@@ -182,21 +127,16 @@ def _closed(mask: Mask, spacing_mm: Spacing) -> Mask:
     return closed
 
 
-def shows_trunk_only(hu: Floats, spacing_mm: Spacing) -> bool:
-    """Return whether the volume surely shows no face: trunk, with at most a bare neck above it.
+def shows_trunk_only(hu: Floats, seen: Mask, spacing_mm: Spacing) -> bool:
+    """Return whether a CT volume surely shows no face: trunk, with at most a bare neck above it.
 
     Every slice is wider than any head; or those that are not lie in one stretch shorter than a neck with no
     bone in the front third of the body, where a jaw would be. Without skin in front there is no face either.
     """
     body = find_body(hu)
-    if not body[:, 0].any() and not body.any():
+    if not body.any() or fills_the_view(body, seen):
         return True
-    areas_cm2 = (
-        np.array([ndimage.binary_fill_holes(p).sum() for p in body]) * spacing_mm[1] * spacing_mm[2] / 100
-    )
-    if _fills_the_view(body):
-        return True
-    narrow = (areas_cm2 > 0) & (areas_cm2 < _TRUNK_CM2)
+    narrow = _narrow(body, spacing_mm)
     if not narrow.any():
         return True
     top = _length_from_top(narrow)
@@ -207,10 +147,38 @@ def shows_trunk_only(hu: Floats, spacing_mm: Spacing) -> bool:
     )
 
 
-def _fills_the_view(body: Mask) -> bool:
+def is_wide_throughout(body: Mask, spacing_mm: Spacing) -> bool:
+    """Return whether every slice of a body is wider than any head."""
+    return bool(body.any()) and not _narrow(body, spacing_mm).any()
+
+
+def _narrow(body: Mask, spacing_mm: Spacing) -> Mask:
+    areas = np.array([ndimage.binary_fill_holes(plane).sum() for plane in body])
+    areas_cm2 = areas * spacing_mm[1] * spacing_mm[2] / 100
+    narrow: Mask = (areas_cm2 > 0) & (areas_cm2 < _TRUNK_CM2)
+    return narrow
+
+
+def fills_the_view(body: Mask, seen: Mask) -> bool:
     """Return whether no skin can be seen from the front: the body reaches the front edge everywhere."""
-    seen = body.any(axis=1)
-    return bool((body[:, 0] | ~seen).mean() > 0.98)
+    held = body.any(axis=1)
+    first_seen, first_body = np.argmax(seen, axis=1), np.argmax(body, axis=1)
+    return bool(held.any()) and bool((first_body <= first_seen + 1)[held].mean() > 0.98)
+
+
+def enclosed_ml(body: Mask, dark: Mask, spacing_mm: Spacing, *, least_radius_mm: float = 0.0) -> float:
+    """Return how much of `dark` a body encloses, ml, after openings up to about 16 mm wide were shut.
+
+    A face always has an airway; knees, arms and most spines have none.
+    """
+    closed = _closed(body, spacing_mm)
+    inside = ndimage.binary_fill_holes(closed)
+    for index, plane in enumerate(closed):
+        inside[index] |= ndimage.binary_fill_holes(plane)
+    air = inside & dark
+    if least_radius_mm:
+        air = ndimage.binary_opening(air, ball(least_radius_mm, spacing_mm))
+    return float(air.sum() * np.prod(spacing_mm) / 1000)
 
 
 def _length_from_top(narrow: Mask) -> int:
@@ -247,7 +215,8 @@ def in_large_pieces(mask: Mask, *, least_voxels: int) -> Mask:
     return pieces
 
 
-def _ball(radius_mm: float, spacing_mm: Spacing) -> Mask:
+def ball(radius_mm: float, spacing_mm: Spacing) -> Mask:
+    """Return a ball of voxels, for dilations and openings."""
     reach = [int(np.ceil(radius_mm / mm)) for mm in spacing_mm]
     grids = np.ogrid[tuple(slice(-r, r + 1) for r in reach)]
     squares = [(g * mm) ** 2 for g, mm in zip(grids, spacing_mm, strict=True)]

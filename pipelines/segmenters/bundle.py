@@ -92,7 +92,7 @@ def record_of(bundle: BundleConfig) -> ModelRecord:
 
 def load_network(bundle: BundleConfig) -> torch.nn.Module:
     """Return the bundle's network with its weights, after the hash of their bytes was checked."""
-    network = _part(bundle, "network_def")
+    network = bundle_part(bundle, "network_def")
     if not isinstance(network, torch.nn.Module):
         raise _unfit("its network_def makes no network")
     try:
@@ -139,7 +139,7 @@ def _checked_weights(bundle: BundleConfig) -> bytes:
     return content
 
 
-def _part(bundle: BundleConfig, section: str) -> Any:
+def bundle_part(bundle: BundleConfig, section: str) -> Any:
     """Return what MONAI makes of a checked section."""
     try:
         parser = ConfigParser(json.loads(json.dumps(bundle.config)))
@@ -169,7 +169,7 @@ def _input(bundle: BundleConfig, volume: Volume, grid: Grid, threads: int) -> to
     """Return the network's input, shape (channel, *grid.shape), after the bundle's own transforms."""
     outside = AIR_HU if volume.unit == "HU" else float(volume.voxels.min())
     voxels = resampled(image_on(volume.voxels, volume.grid), grid, outside=outside, threads=threads)
-    compose = _part(bundle, "preprocessing")
+    compose = bundle_part(bundle, "preprocessing")
     image = compose({"image": MetaTensor(torch.from_numpy(voxels)[None])})["image"]
     if tuple(image.shape[1:]) != grid.shape:
         raise _unfit("its preprocessing crops or pads")
@@ -180,7 +180,7 @@ def _infer(
     bundle: BundleConfig, network: torch.nn.Module, image: torch.Tensor, progress: Progress
 ) -> torch.Tensor:
     """Return logits, shape (channel, *spatial)."""
-    inferer = _part(bundle, "inferer")
+    inferer = bundle_part(bundle, "inferer")
     windows = _window_count(inferer, tuple(image.shape[1:]))
     with torch.inference_mode():
         answer = inferer(image.as_subclass(torch.Tensor)[None], _told(network, windows, progress))

@@ -123,7 +123,10 @@ def test_the_face_is_found_from_the_geometry_and_not_from_the_array_order(
     turned[:3, 1] *= -1
     voxels = np.ascontiguousarray(head.voxels.transpose(order)[:, ::-1])
     other, _ = deface(replace(head, voxels=voxels, grid=Grid(voxels.shape, turned, "1.2.3")))
-    assert np.array_equal(other.voxels[:, ::-1], usual.voxels.transpose(order))
+    is_changed = (usual.voxels != head.voxels).transpose(order)
+    is_changed_too = (other.voxels != voxels)[:, ::-1]
+    overlap = 2 * (is_changed & is_changed_too).sum() / (is_changed.sum() + is_changed_too.sum())
+    assert overlap > 0.97
 
 
 def test_a_trunk_comes_back_unchanged() -> None:
@@ -157,5 +160,11 @@ def test_mr_is_not_passed_on_trust(head: Volume) -> None:
         deface(replace(head, modality="MR", unit=""))
 
 
-def test_defacing_again_gives_the_same_bytes(head: Volume, defaced: tuple[Volume, DefaceReport]) -> None:
+def test_the_same_head_gives_the_same_bytes(head: Volume, defaced: tuple[Volume, DefaceReport]) -> None:
     assert np.array_equal(deface(head)[0].voxels, defaced[0].voxels)
+
+
+def test_a_defaced_head_is_known_as_one_and_left_alone(defaced: tuple[Volume, DefaceReport]) -> None:
+    again, report = deface(defaced[0])
+    assert again is defaced[0]
+    assert "removed before" in report.plane
