@@ -120,7 +120,7 @@ def deidentify_archive(
     orders = make_orders()
     with ExitStack() as stack:
         stack.enter_context(_full_disk_told())
-        quarantine = stack.enter_context(working_place(out, settings_home, orders.keys))
+        quarantine = stack.enter_context(sole_use(out, settings_home, orders.keys))
         place = Place(source, out, settings_home, quarantine, most_unpacked_gb)
         earlier = _begun(place, orders)
         with _listing(quarantine) as listing:
@@ -134,6 +134,8 @@ def deidentify_archive(
 @contextmanager
 def _listing(quarantine: Path) -> Iterator[Listing]:
     """Give the listing; it stays for the next run when this one is stopped, and goes when it is refused."""
+    shutil.rmtree(quarantine / "studies", ignore_errors=True)
+    quarantine.mkdir(exist_ok=True, mode=0o700)
     listing = Listing(quarantine / "listing.sqlite")
     try:
         yield listing
@@ -163,8 +165,8 @@ def _check_apart(source: Path, out: Path, home: Path) -> None:
 
 
 @contextmanager
-def working_place(out: Path, home: Path, keys: ProjectKeys) -> Iterator[Path]:
-    """Give the owner-only folder for the work on `out`, and keep everyone else away from both meanwhile.
+def sole_use(out: Path, home: Path, keys: ProjectKeys) -> Iterator[Path]:
+    """Keep everyone else away from `out`, and give the path of the folder where work on it may lie.
 
     Raises
     ------
@@ -173,13 +175,12 @@ def working_place(out: Path, home: Path, keys: ProjectKeys) -> Iterator[Path]:
     """
     name = keys.digest("archive", os.fsencode(out.resolve())).hex()[:16]
     folder = home / "quarantine" / "archives" / name
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with ExitStack() as stack:
         stack.enter_context(_locked(folder.with_name(f"{name}.lock")))
         if out.is_dir():
             stack.enter_context(_locked(out))
             _remove_halves(out)
-        shutil.rmtree(folder / "studies", ignore_errors=True)
         yield folder
 
 
@@ -249,12 +250,7 @@ def _begun(place: Place, orders: Orders) -> ArchiveReport | None:
         raise BadInput(
             "The output folder holds other files.", reason="FOLDER_IN_USE", mend="Choose an empty one."
         ) from None
-    if earlier.orders_id != orders_identity(orders):
-        raise BadInput(
-            f"The output folder was made with other orders (profile '{earlier.profile}', or another key).",
-            reason="OTHER_ORDERS",
-            mend="Choose another folder, or give the profile and options of the first run.",
-        )
+    check_orders(earlier, orders)
     if earlier.source_id != _source_identity(place, orders.keys):
         raise BadInput(
             "The output folder holds the studies of another source.",
@@ -262,6 +258,22 @@ def _begun(place: Place, orders: Orders) -> ArchiveReport | None:
             mend="Choose another folder; the same patients and links get the same new values there.",
         )
     return earlier
+
+
+def check_orders(earlier: ArchiveReport, orders: Orders) -> None:
+    """Refuse to mix what two profiles or keys made in one folder.
+
+    Raises
+    ------
+    BadInput
+        ``OTHER_ORDERS``.
+    """
+    if earlier.orders_id != orders_identity(orders):
+        raise BadInput(
+            f"The output folder was made with other orders (profile '{earlier.profile}', or another key).",
+            reason="OTHER_ORDERS",
+            mend="Choose another folder, or give the profile and options of the first run.",
+        )
 
 
 def _source_identity(place: Place, keys: ProjectKeys) -> str:

@@ -22,6 +22,7 @@ from anonymize import contents, headers
 from anonymize.contents import Tools
 from anonymize.denylist import DenyList
 from anonymize.elements import Buffer, Element, ParsedFile, encode_element, parse_file, readable_part
+from anonymize.escrow import SealedEscrow, has_escrow
 from anonymize.faces import BrainFinder, Face, FaceProof, Faces, look_for_faces
 from anonymize.judge import Judge, Person, Place
 from anonymize.keys import ProjectKeys, project_keys
@@ -41,6 +42,7 @@ from anonymize.report import (
 )
 from anonymize.text import TextCleaner
 from anonymize.uids import new_uid
+from anonymize.verdicts import read_verdicts
 from medviz.core.errors import BadInput, MedVizError, StorageFull, StudyUnreadable
 from medviz.core.progress import Progress, silent
 from medviz.core.records import write_text_atomically
@@ -102,19 +104,21 @@ def make_orders(
     brain: BrainFinder | None = None,
     keeps_face: bool = False,
 ) -> Orders:
-    """Return the orders for a profile with this house's keys and what is installed here.
+    """Return the orders for a profile with this house's keys, escrow, verdicts and what is installed here.
 
     Raises
     ------
     BadInput
         If there is no such profile, or the key is damaged.
     """
+    keys = project_keys(settings_home)
     return Orders(
         load_profile(profile_name),
-        project_keys(settings_home),
-        tools=Tools(text_finder(threads=threads)),
+        keys,
+        tools=Tools(text_finder(threads=threads), read_verdicts(settings_home)),
         brain=brain,
         keeps_face=keeps_face,
+        escrow=SealedEscrow(settings_home, keys) if has_escrow(settings_home) else None,
     )
 
 

@@ -3,26 +3,25 @@
     quarantine/held/ID/file.dcm      the file as it came
     quarantine/held/ID/hold.json     why, when, of which new study and series; no patient data
     quarantine/held/ID/picture.png   its first frame, when it can be decoded
-    quarantine/verdicts/SHA256.json  what a person decided, so that a later run does the same
 
 Letters and viewers that travel with studies are counted and not kept: they are no part of any study.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from anonymize import headers
 from anonymize.deid import Orders, deidentify
-from anonymize.elements import parse_file
+from anonymize.elements import Encoding, ParsedFile, parse_file, readable_part
 from anonymize.pixels import TextBox
+from anonymize.profile import object_name
 from anonymize.quarantine import mapped, sha256_of
 from anonymize.report import (
     DISCARDED,
@@ -34,8 +33,9 @@ from anonymize.report import (
     save_report,
     with_judged_file,
 )
+from anonymize.verdicts import save_verdict
 from medviz.core.errors import BadInput, StudyUnreadable
-from medviz.core.records import read_record, write_record, write_text_atomically
+from medviz.core.records import read_record, write_record
 from medviz.core.study import FileProblem, RawStudy
 
 NOT_KEPT = frozenset({"NOT_DICOM", "DICOMDIR", "UNREADABLE", "CHANGED_WHILE_READ"})
@@ -137,13 +137,13 @@ def _look_at(raw_path: Path) -> tuple[str, bytes]:
 
     try:
         with mapped(raw_path) as buffer:
-            parsed = parse_file(buffer)
+            front = ParsedFile(b"", (), "", Encoding(True, True), readable_part(buffer), None, ())
+            kind = object_name(headers.sop_class_of(front))
             try:
-                kind = headers.check_kind(parsed)
-            except StudyUnreadable:
-                kind = ""
-            return kind, preview(parsed)
-    except Exception:  # the door of one picture: it is a help for the person who judges, and may be missing
+                return kind, preview(parse_file(buffer))
+            except Exception:  # the door of one picture: a help for the person who judges; it may be missing
+                return kind, b""
+    except OSError:
         return "", b""
 
 
@@ -207,49 +207,6 @@ def purge(home: Path, *, days: int, now: datetime | None = None) -> int:
 # --- what a person decided ---
 
 
-def read_verdicts(home: Path) -> Mapping[str, tuple[TextBox, ...]]:
-    """Return what persons decided so far: by the SHA-256 of a file, the boxes to fill on every frame."""
-    verdicts = {}
-    for path in (home / "quarantine" / "verdicts").glob("*.json"):
-        boxes = json.loads(path.read_text(encoding="utf-8"))["boxes"]
-        verdicts[path.stem] = tuple(_box(*edges) for edges in boxes)
-    return verdicts
-
-
-def save_verdict(home: Path, hold: Hold, boxes: Sequence[TextBox]) -> None:
-    """Remember what a person decided about a file."""
-    folder = home / "quarantine" / "verdicts"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    edges = [[box.top, box.bottom, box.left, box.right] for box in boxes]
-    document = {"schema_version": 1, "boxes": edges}
-    write_text_atomically(folder / f"{hold.sha256}.json", json.dumps(document) + "\n")
-
-
-def box_of(text: str) -> TextBox:
-    """Return the box that ``TOP,BOTTOM,LEFT,RIGHT`` names, in pixels, bottom and right excluded.
-
-    Raises
-    ------
-    BadInput
-        If these are not four rising whole numbers (``BOX_INVALID``).
-    """
-    try:
-        top, bottom, left, right = (int(part) for part in text.split(","))
-    except ValueError:
-        top = bottom = left = right = -1
-    if not (0 <= top < bottom and 0 <= left < right):
-        raise BadInput(
-            "A box is four numbers.",
-            reason="BOX_INVALID",
-            mend="Write TOP,BOTTOM,LEFT,RIGHT in pixels, such as 0,24,0,512.",
-        )
-    return _box(top, bottom, left, right)
-
-
-def _box(top: int, bottom: int, left: int, right: int) -> TextBox:
-    return TextBox(top, bottom, left, right, "", 1.0)
-
-
 def judge(hold: Hold, out: Path, orders: Orders, *, home: Path, boxes: Sequence[TextBox] | None) -> Path:
     """De-identify a held file as a person decided, put it beside its study and return where it lies.
 
@@ -280,7 +237,7 @@ def judge(hold: Hold, out: Path, orders: Orders, *, home: Path, boxes: Sequence[
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     if boxes is not None:
-        save_verdict(home, hold, boxes)
+        save_verdict(home, hold.sha256, boxes)
     discard(home, hold)
     return target
 
