@@ -1,4 +1,4 @@
-"""What a file holds besides its header, made clean: pictures, and later films and documents."""
+"""What a file holds besides its header, made clean: pictures, overlays, films and documents."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from anonymize import headers
+from anonymize import documents, headers, video
 from anonymize.elements import ParsedFile, broken
+from anonymize.overlays import CleanOverlays, without_text_in_overlays
 from anonymize.pixels import TextBox, TextFinder, without_burned_in_text
-from anonymize.profile import Profile
+from anonymize.profile import Profile, holds_document
 from anonymize.text import TextCleaner
 from anonymize.unseen import without_unseen
 
@@ -67,20 +68,48 @@ def cleaned(
     ------
     StudyUnreadable
         When the content cannot be judged: ``HELD_FOR_REVIEW`` when the profile does not clean it,
-        ``NO_TEXT_FINDER``, ``TEXT_REMAINS``, ``PIXELS_UNREADABLE``, ``TOO_LARGE``.
+        ``NO_TEXT_FINDER``, ``TEXT_REMAINS``, ``VIDEO_TEXT``, ``PIXELS_UNREADABLE``, ``DOCUMENT_UNREADABLE``,
+        ``DOCUMENT_REFUSED``, ``TOO_LARGE``.
     """
-    parsed, notes = without_unseen(parsed)
-    if not headers.may_carry_text(parsed, kind):
-        return parsed, ContentProof(notes=notes)
     verdict = tools.verdicts.get(sha256)
-    if not profile.cleans_pixels and verdict is None:
-        raise broken("HELD_FOR_REVIEW")
+    overlays = without_text_in_overlays(
+        parsed, tools.finder, cleaner.deny, keeps_graphics="clean_graphics" in profile.options
+    )
+    parsed, notes = overlays.parsed, _overlay_notes(overlays)
+    if holds_document(kind):
+        _check_may_clean(profile, verdict, kind=kind)
+        clean = documents.without_identity(
+            parsed, kind, finder=tools.finder, cleaner=cleaner, verdict=verdict
+        )
+        return clean.parsed, ContentProof(
+            clean.pages, clean.boxes, True, (*notes, *clean.notes), clean.picture
+        )
+    if parsed.pixels is not None and parsed.pixels.is_encapsulated and video.is_film(parsed.syntax):
+        _check_may_clean(profile, verdict, kind=kind)
+        film = video.without_identity(parsed, tools.finder, cleaner.deny, verdict=verdict)
+        return film.parsed, ContentProof(film.frames, film.boxes, True, (*notes, *film.notes), film.picture)
+    parsed, hidden = without_unseen(parsed)
+    notes = (*notes, *hidden)
+    if not headers.may_carry_text(parsed, kind):
+        return parsed, ContentProof(overlays.frames, overlays.boxes, notes=notes)
+    _check_may_clean(profile, verdict, kind=kind)
     redaction = without_burned_in_text(parsed, tools.finder, cleaner.deny, verdict=verdict)
     proof = ContentProof(
-        redaction.frames,
-        redaction.boxes,
+        overlays.frames + redaction.frames,
+        overlays.boxes + redaction.boxes,
         is_cleaned=True,
         notes=(*notes, *redaction.notes),
         picture=redaction.picture,
     )
     return redaction.parsed, proof
+
+
+def _overlay_notes(overlays: CleanOverlays) -> tuple[str, ...]:
+    return ("an overlay that could not be judged was left out",) if overlays.dropped else ()
+
+
+def _check_may_clean(profile: Profile, verdict: tuple[TextBox, ...] | None, *, kind: str) -> None:
+    """Hold what may carry text when the profile does not clean it; meshes are numbers only."""
+    is_numbers = kind in ("encapsulated-stl", "encapsulated-obj", "encapsulated-mtl")
+    if not (profile.cleans_pixels or verdict is not None or is_numbers):
+        raise broken("HELD_FOR_REVIEW")

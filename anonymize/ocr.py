@@ -1,8 +1,8 @@
 """Reads text in pictures with rapidocr, whose models lie in its package; nothing is ever downloaded.
 
-The text detector looks at several views of a picture (as it is, with its local contrast evened out, and
-enlarged), because each of them misses lines that another shows; what any view finds is read once, turned the
-way that reads best.
+The text detector looks at several views of a picture (as it is, with its local contrast evened out, at half
+its size where speckle averages out, and a small one enlarged), because each of them misses lines that another
+shows; what any view finds is read once, turned the way that reads best.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ _MODELS = ("PP-OCRv6_det_small.onnx", "PP-OCRv6_rec_small.onnx", "ch_ppocr_mobil
 _LEAST_SIDE = 16
 _SMALL_SIDE, _TILE, _OVERLAP = 400, 1536, 192
 _OVERVIEW_PX = 1280
-_PIXEL_THRESHOLD, _BOX_THRESHOLD = 0.2, 0.3
+_PIXEL_THRESHOLDS, _BOX_THRESHOLD = (0.2, 0.45), 0.3
 _LEAST_LETTER_PX = 5.0
 _LARGEST_LETTER_SHARE = 0.15
 _SAME_SHARE = 0.7
 _TALL = 1.5
 _SURE_READ = 0.8
+_SHORT_READ, _LONG_READ = 0.78, 0.6
+_SURE_LINE = 0.55
 _LEAST_STROKES = 3
 
 Picture = NDArray[np.uint8]
@@ -56,7 +58,6 @@ class RapidTextFinder:
         engine: Any = RapidOCR(
             params={
                 "Global.log_level": "critical",
-                "Det.thresh": _PIXEL_THRESHOLD,
                 "Det.box_thresh": _BOX_THRESHOLD,
                 "Det.limit_side_len": 32,  # the views are scaled here
                 "EngineConfig.onnxruntime.intra_op_num_threads": threads,
@@ -78,12 +79,12 @@ class RapidTextFinder:
     def _detect(self, view: Picture, place: tuple[float, int, int]) -> Iterator[_Line]:
         """Give the lines of a view; `place` is its scale and where its first row and column lie."""
         scale, top, left = place
-        found = self._detector(view)
-        for corners, score in zip(
-            found.boxes if found.boxes is not None else (), found.scores or (), strict=True
-        ):
-            where = np.asarray(corners, dtype=np.float32) / scale + np.array([left, top], dtype=np.float32)
-            yield _Line(where, float(score))
+        likely = self._detector.session(self._detector.get_preprocess()(view))
+        rule = self._detector.postprocess_op
+        for rule.thresh in _PIXEL_THRESHOLDS:  # the higher parts lines that tissue runs together
+            for corners, score in zip(*rule(likely, view.shape[:2]), strict=True):
+                where = np.asarray(corners, dtype=np.float32) / scale + np.float32([left, top])
+                yield _Line(where, float(score))
 
     def _read(self, picture: Picture, lines: list[_Line]) -> list[TextBox]:
         """Return the lines with what they say; what cannot be read stays, if it looks like letters."""
@@ -97,7 +98,7 @@ class RapidTextFinder:
         for number, reading in zip(doubtful, again, strict=True):
             readings[number] = max(readings[number], reading, key=lambda told: told[1] * len(told[0]))
         found = zip(lines, readings, crops, strict=True)
-        return [_box(line, *told) for line, told, crop in found if _is_text(told[0], crop)]
+        return [_box(line, *told) for line, told, crop in found if _is_text(line, *told, crop)]
 
     def _readings(self, crops: list[Picture]) -> list[tuple[str, float]]:
         from rapidocr.ch_ppocr_rec.typings import TextRecInput
@@ -113,15 +114,15 @@ def _views(picture: Picture) -> Iterator[tuple[Picture, tuple[float, int, int]]]
     import cv2
 
     small, large = min(picture.shape[:2]), max(picture.shape[:2])
-    if large > _TILE:
-        scale = _OVERVIEW_PX / large
+    scale = min(_OVERVIEW_PX / large, 0.5)
+    if small * scale >= _LEAST_SIDE:
         yield _scaled(picture, scale), (scale, 0, 0)
     for top, left in _tiles(*picture.shape[:2]):
-        tile = picture[top : top + _TILE, left : left + _TILE]
+        tile = np.ascontiguousarray(picture[top : top + _TILE, left : left + _TILE])
         yield tile, (1.0, top, left)
         yield _evened(tile), (1.0, top, left)
-        scale = 2.0 if small < _SMALL_SIDE else 1.5
-        yield cv2.resize(tile, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), (scale, top, left)
+        if small < _SMALL_SIDE:
+            yield cv2.resize(tile, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC), (2.0, top, left)
 
 
 def _scaled(picture: Picture, scale: float) -> Picture:
@@ -201,15 +202,16 @@ def _crop(picture: Picture, corners: Corners) -> Picture:
     return np.clip(stretched, 0, 255).astype(np.uint8)
 
 
-def _is_text(text: str, crop: Picture) -> bool:
-    """Return whether a reading is text: letters, or several strokes side by side that cannot be read.
+def _is_text(line: _Line, text: str, score: float, crop: Picture) -> bool:
+    """Return whether a line is text: it can be read, or it surely is one that nobody can read.
 
-    A depth mark reads as one stroke, a vessel as one round letter.
+    Speckle reads as a few letters, unsurely; a depth mark as one stroke, a vessel as one round letter.
     """
-    letters = [mark for mark in text if mark.isalnum()]
-    if len(letters) >= 2:
+    letters = sum(mark.isalnum() for mark in text)
+    if letters >= 2 and score >= (_LONG_READ if letters >= 4 else _SHORT_READ):
         return True
-    return crop.shape[1] >= 2.5 * crop.shape[0] and _strokes(crop) >= _LEAST_STROKES
+    is_long = crop.shape[1] >= 2 * crop.shape[0]
+    return line.score >= _SURE_LINE and is_long and _strokes(crop) >= _LEAST_STROKES
 
 
 def _strokes(crop: Picture) -> int:

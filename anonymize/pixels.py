@@ -40,7 +40,9 @@ _MEASUREMENT = re.compile(
     r"|^[+-]?(?:\d|[1-9]\d|[1-9]\d\d)[.,]\d$",
     re.IGNORECASE,
 )
-_PART = re.compile(rf"{_NUMBER}\s?{_UNIT}?(?![\w.,/-])|[^\W\d_]+\d{{0,2}}|\S", re.IGNORECASE)
+_PART = re.compile(
+    rf"[<>~+±-]?\d[\d.,:/-]*(?:\s?{_UNIT}(?!\w))?\w*|[^\W\d_]+\d{{0,2}}(?!\d)|\S", re.IGNORECASE
+)
 _AMOUNT = re.compile(rf"^{_NUMBER}\s?{_UNIT}?$", re.IGNORECASE)
 _MARKS = frozenset(".,:;/+-%()*<>=|&#°~±_")
 
@@ -143,7 +145,9 @@ def text_reader(finder: TextFinder, deny: DenyList) -> Callable[[Pixels, Frames]
         content = hashlib.sha256(np.ascontiguousarray(frame).tobytes()).digest()
         if content not in known:
             still = [box for box, under in last if _under(frame, box) == under]
-            known[content] = _boxes_to_fill(frame, frames, finder, deny, still)
+            known[content] = _read_until_clean(
+                lambda boxes: visible(filled_frame(frame, boxes, frames), frames), finder, deny, still
+            )
         last[:] = [(box, _under(frame, box)) for box in known[content]]
         return known[content]
 
@@ -153,20 +157,6 @@ def text_reader(finder: TextFinder, deny: DenyList) -> Callable[[Pixels, Frames]
 def _under(frame: Pixels, box: TextBox) -> bytes:
     """Return the pixels under a box."""
     return np.ascontiguousarray(frame[box.top : box.bottom, box.left : box.right]).tobytes()
-
-
-def _boxes_to_fill(
-    frame: Pixels, frames: Frames, finder: TextFinder, deny: DenyList, still: Sequence[TextBox]
-) -> tuple[TextBox, ...]:
-    """Return the boxes that leave nothing to read but what is harmless."""
-    boxes = list(still)
-    for _ in range(MOST_ROUNDS):
-        found = finder.find(visible(filled_frame(frame, boxes, frames), frames))
-        wanted = [box for box in found if must_go(box, deny)]
-        if not wanted:
-            return tuple(boxes)
-        boxes += wanted
-    raise broken("TEXT_REMAINS")
 
 
 def must_go(box: TextBox, deny: DenyList) -> bool:
@@ -192,7 +182,7 @@ def is_scanners_own(box: TextBox, deny: DenyList) -> bool:
     return (
         any(len(word) > 1 for word in words)
         and all(word in known or word.rstrip("0123456789") in known for word in words)
-        and all(part in _MARKS or _AMOUNT.match(part) for part in others)
+        and all(part in _MARKS or _AMOUNT.match(part) or folded(part) in known for part in others)
     )
 
 
@@ -223,15 +213,56 @@ def filled_picture(
     StudyUnreadable
         ``TEXT_REMAINS``.
     """
-    filled, boxes = picture.copy(), list[TextBox]()
+    boxes = boxes_to_fill(picture, finder, deny)
+    filled = picture.copy()
+    fill_boxes(filled, boxes)
+    return filled, boxes
+
+
+def boxes_to_fill(
+    picture: NDArray[np.uint8], finder: TextFinder, deny: DenyList, still: Sequence[TextBox] = ()
+) -> tuple[TextBox, ...]:
+    """Return the boxes of an RGB picture that leave nothing to read but what is harmless.
+
+    Parameters
+    ----------
+    still : sequence of TextBox
+        Boxes that are already known; they are filled before the first reading.
+
+    Raises
+    ------
+    StudyUnreadable
+        ``TEXT_REMAINS``.
+    """
+
+    def look(boxes: Sequence[TextBox]) -> NDArray[np.uint8]:
+        filled = picture.copy()
+        fill_boxes(filled, boxes)
+        return filled
+
+    return _read_until_clean(look, finder, deny, still)
+
+
+def _read_until_clean(
+    look: Callable[[Sequence[TextBox]], NDArray[np.uint8]],
+    finder: TextFinder,
+    deny: DenyList,
+    still: Sequence[TextBox],
+) -> tuple[TextBox, ...]:
+    """Return the boxes after which reading finds nothing that must go; `look` shows the picture with some."""
+    boxes = list(still)
     for _ in range(MOST_ROUNDS):
-        wanted = [box for box in finder.find(filled) if must_go(box, deny)]
+        wanted = [box for box in finder.find(look(boxes)) if must_go(box, deny)]
         if not wanted:
-            return filled, tuple(boxes)
-        for box in wanted:
-            _fill(filled, box)
+            return tuple(boxes)
         boxes += wanted
     raise broken("TEXT_REMAINS")
+
+
+def fill_boxes(picture: NDArray[np.uint8], boxes: Sequence[TextBox]) -> None:
+    """Paint boxes of a picture, shape (rows, columns, 3), each in the middle colour around it."""
+    for box in boxes:
+        _fill(picture, box)
 
 
 def filled_frame(frame: Pixels, boxes: Sequence[TextBox], frames: Frames) -> Pixels:

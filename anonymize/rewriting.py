@@ -396,6 +396,15 @@ def _jpeg_ls(pixels: Pixels, frames: Frames) -> bytes:
     return stream
 
 
+def jpeg_ls_stream(picture: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> bytes:
+    """Return an 8-bit RGB picture, shape (rows, columns, 3), as a lossless JPEG-LS stream."""
+    from pydicom.pixels import get_encoder
+
+    rows, columns = picture.shape[:2]
+    layout = Layout(1, rows, columns, 3, 8, 8, 7, is_signed=False, photometric="RGB", is_planar=False)
+    return bytes(get_encoder(JPEG_LS).encode(np.ascontiguousarray(picture), **codec_options(layout)))
+
+
 def plain(parsed: ParsedFile, every: Iterable[Pixels], layout: Layout) -> ParsedFile:
     """Return the file in explicit little endian with these frames, described by `layout`."""
     length = layout.frames * layout.frame_bits // 8

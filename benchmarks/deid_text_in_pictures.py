@@ -1,4 +1,4 @@
-"""Prints how much text burned into pictures is covered, by size and contrast, and how often clean ones are hit.
+"""Prints how much text burned into pictures is covered, by size and contrast, and how often clean ones hit.
 
 Run ``python -m benchmarks.deid_text_in_pictures [FRAMES] [SEED]``. The pictures are made here: 1024 x 768
 ultrasound fans with gamma speckle, lines of Latin and Chinese text from 8 to 36 px high and 30 to 255 grey
@@ -40,7 +40,7 @@ _LATIN = (
     "dejavu/DejaVuSansMono.ttf",
 )
 _CHINESE = "wqy/wqy-microhei.ttc"
-_FAMILIES = "Rumpelstein Zwirbelbart Quastenhausen Okonkwo Featherby Muller Hashimoto Petrov Lindqvist"
+_FAMILIES = (
     "Rumpelstein Zwirbelbart Quastenhausen Okonkwo Featherby Muller Hashimoto Delacroix Petrov Lindqvist"
 )
 _GIVEN = "Gundula Anselm Ottilie Chidi Marguerite Olaf Keiko Bertrand Svetlana Ingrid"
