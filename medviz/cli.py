@@ -2,7 +2,7 @@
 
 Results go to standard output, progress and errors to standard error. With `--json`, standard output holds
 exactly one JSON object. Exit codes: 0 done, 2 bad input, 3 geometry refused, 4 something missing here,
-5 stopped by a failed check, 6 not allowed, 7 disk full, 130 stopped by the user.
+5 stopped by a failed check or files held, 6 not allowed, 7 disk full, 130 stopped by the user.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import typer
 
 from medviz import __version__
 from medviz.casefolder import full_disk_told
-from medviz.commands import cases, desk, look, models, run, stages
+from medviz.commands import cases, deid, desk, look, models, run, stages
 from medviz.console import print_error
 from medviz.core.errors import Cancelled, MedVizError
 from medviz.doctor import refuse_foreign_names
@@ -35,11 +35,12 @@ app = typer.Typer(
 
 _COMMANDS: tuple[Callable[..., None], ...] = (
     run.run, run.demo, run.resume, cases.cases, look.doctor, look.sample, desk.release,
-    stages.volume, stages.deid, stages.segment, stages.mesh, stages.plan, stages.film,
+    stages.volume, stages.segment, stages.mesh, stages.plan, stages.film,
 )  # fmt: skip
 for command in _COMMANDS:
     app.command()(command)
 app.add_typer(cases.case_app, name="case")
+app.add_typer(deid.deid_app, name="deid")
 app.add_typer(models.models_app, name="models")
 app.add_typer(desk.review_app, name="review")
 app.add_typer(desk.audit_app, name="audit")

@@ -57,6 +57,16 @@ class Action(StrEnum):
     RELEASE_REFUSED = "release refused"
     EXPORTED = "exported"
     FACE_KEPT = "face kept"
+    DEIDENTIFIED = "de-identified"
+    HELD_JUDGED = "held file judged"
+    HELD_PURGED = "held files purged"
+    REIDENTIFIED = "re-identified"
+    REIDENTIFY_REFUSED = "re-identification refused"
+    ESCROW_MADE = "escrow made"
+    ESCROW_VERIFIED = "escrow verified"
+    ESCROW_EXPORTED = "escrow exported"
+    ESCROW_PASSPHRASE = "escrow passphrase changed"
+    ESCROW_REFUSED = "escrow refused"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,21 @@ FACE_REASONS: Mapping[str, str] = {
 }
 
 
+DISCARD_REASONS: Mapping[str, str] = {
+    "names-people": "It names people in places that cannot be cleaned.",
+    "not-needed": "The study does without it.",
+    "broken": "It is damaged, and was or will be sent again.",
+    "not-judgeable": "Nobody here can tell what is in it.",
+}
+REIDENTIFY_REASONS: Mapping[str, str] = {
+    "care": "A finding matters for the patient's care.",
+    "withdrawal": "The patient withdrew consent, or asked for erasure or access.",
+    "data-error": "Two records must be told apart, or a wrong one corrected.",
+    "legal": "A court or an authority demands it.",
+    "audit": "The data protection officer checks the escrow.",
+}
+
+
 def checked_face_reason(untrusted_reason: str) -> str:
     """Return a reason for keeping the face.
 
@@ -24,11 +39,20 @@ def checked_face_reason(untrusted_reason: str) -> str:
     BadInput
         If it is none of `FACE_REASONS` (``REASON_UNKNOWN``): a free text could hold a name.
     """
-    if untrusted_reason not in FACE_REASONS:
-        listed = "; ".join(f"{code} ({meaning})" for code, meaning in FACE_REASONS.items())
-        raise BadInput(
-            "A face is kept for a listed reason only.", reason="REASON_UNKNOWN", mend=f"Give one of: {listed}"
-        )
+    return checked_reason(untrusted_reason, FACE_REASONS)
+
+
+def checked_reason(untrusted_reason: str, reasons: Mapping[str, str]) -> str:
+    """Return a reason that is listed; a free text could hold a name, and the audit log holds none.
+
+    Raises
+    ------
+    BadInput
+        If it is none of `reasons` (``REASON_UNKNOWN``).
+    """
+    if untrusted_reason not in reasons:
+        listed = "; ".join(f"{code} ({meaning})" for code, meaning in reasons.items())
+        raise BadInput("This needs a listed reason.", reason="REASON_UNKNOWN", mend=f"Give one of: {listed}")
     return untrusted_reason
 
 

@@ -1,10 +1,11 @@
-"""Every stage alone, for scripts and for trust: volume, deid, segment, mesh, plan, film."""
+"""Every stage alone, for scripts and for trust: volume, segment, mesh, plan, film."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,7 @@ from medviz.casefolder import CaseShelf
 from medviz.casework import place
 from medviz.commands.run import run_visibly
 from medviz.console import notes, print_json, print_line, print_table, step_bars
-from medviz.core.errors import BadInput, GeometryRefused, PlanInvalid
+from medviz.core.errors import BadInput, GeometryRefused, PlanInvalid, Uncertain
 from medviz.core.records import to_plain, write_record, write_text_atomically
 from medviz.core.settings import load_settings
 from medviz.core.study import DeidentifiedStudy
@@ -58,36 +59,6 @@ def volume(
     for warning in made.report.warnings:
         print_line(f"  note: {warning}")
     print_line(str(path))
-
-
-def deid(
-    study: Study,
-    out: Annotated[Path, typer.Argument(help="Folder to write the de-identified study into.")],
-    profile: Annotated[str, typer.Option(help="De-identification profile.")] = "surgical-planning",
-    json: Json = False,
-) -> None:
-    """De-identify a study by PS3.15; what cannot be judged is held back, never passed."""
-    from anonymize.deid import deidentify_path, make_orders
-
-    close_network()
-    settings = load_settings()
-    with step_bars() as bars:
-        clean = deidentify_path(
-            study,
-            out,
-            make_orders(profile, settings_home=settings.home, threads=settings.threads),
-            settings_home=settings.home,
-            most_unpacked_gb=settings.most_unpacked_gb,
-            progress=bars.listener("deid"),
-        )
-    if json:
-        print_json({"profile": clean.profile, "files": len(clean.files), "held": to_plain(clean.problems),
-                    "folder": str(clean.folder)})  # fmt: skip
-        return
-    print_line(
-        f"{len(clean.files)} files de-identified with '{clean.profile}', {len(clean.problems)} held back."
-    )
-    print_line(f"Report: {out / 'report.html'}")
 
 
 def segment(
@@ -193,13 +164,20 @@ def film(
 def _deidentified(study: Path) -> Iterator[DeidentifiedStudy]:
     """Yield the study without its name, in an owner-only folder that is removed afterwards."""
     from anonymize.deid import deidentify_path, make_orders
+    from pipelines.segmenters.brain import HeadBrain
 
     settings = load_settings()
+    orders = make_orders(
+        settings.profile,
+        settings_home=settings.home,
+        threads=settings.threads,
+        brain=HeadBrain(models=settings.models, threads=settings.threads),
+    )
     with tempfile.TemporaryDirectory(prefix="medviz-") as folder:
         yield deidentify_path(
             study,
             Path(folder) / "study",
-            make_orders(settings.profile, settings_home=settings.home, threads=settings.threads),
+            orders,
             settings_home=settings.home,
         )
 
@@ -237,11 +215,19 @@ def _any_volume(source: Path) -> Volume:
         return read_volume(source)
     if source.name.endswith((".nii", ".nii.gz")):
         beside = source.parent / VOLUME_RECORD
-        return read_volume(source.parent) if beside.is_file() else import_volume(source)
+        return read_volume(source.parent) if beside.is_file() else _without_face(import_volume(source))
+    with _deidentified(source) as clean:
+        return _volume_of(clean, "")
+
+
+def _without_face(volume: Volume) -> Volume:
+    """Return a volume that came from elsewhere without its face; marked when that cannot be done surely."""
     from anonymize.face import deface
 
-    with _deidentified(source) as clean:
-        return deface(_volume_of(clean, ""))[0]
+    try:
+        return deface(volume)[0]
+    except Uncertain:
+        return replace(volume, shows_face=True)
 
 
 def _print_structures(result: Segmentation) -> None:
