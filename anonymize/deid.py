@@ -80,6 +80,8 @@ class Orders:
         Finds the brain in MR; without it, an MR series that may show a face is held.
     keeps_face : bool
         Whether faces stay because the operation is planned on them; every file then says so.
+    faces : Path or None
+        Folder in which faces found are remembered, for objects of the same head that come later.
     escrow : Escrow or None
         Takes down what became of what.
     raw_notes : str
@@ -92,6 +94,7 @@ class Orders:
     prose: ProseReader | None = None
     brain: BrainFinder | None = None
     keeps_face: bool = False
+    faces: Path | None = None
     escrow: Escrow | None = None
     raw_notes: str = field(default="", repr=False)
 
@@ -118,6 +121,7 @@ def make_orders(
         tools=Tools(text_finder(threads=threads), read_verdicts(settings_home)),
         brain=brain,
         keeps_face=keeps_face,
+        faces=settings_home / "faces",
         escrow=SealedEscrow(settings_home, keys) if has_escrow(settings_home) else None,
     )
 
@@ -191,7 +195,14 @@ def _part(progress: Progress, start: float, end: float) -> Progress:
 def _faces(raw: RawStudy, orders: Orders, progress: Progress) -> Faces | None:
     if orders.keeps_face or not orders.profile.cleans_faces:
         return None
-    return look_for_faces(raw.raw_files, brain=orders.brain, progress=progress)
+    return look_for_faces(
+        raw.raw_files,
+        brain=orders.brain,
+        keys=orders.keys,
+        memory=orders.faces,
+        removes_ears=orders.profile.removes_ears,
+        progress=progress,
+    )
 
 
 def _save_notes(work: _Work) -> None:
@@ -218,7 +229,7 @@ def _save_report(work: _Work) -> None:
 def _face_line(proof: FaceProof, number: int, work: _Work) -> FaceLine:
     """Return what was done about a series' face, under its new UID, its picture saved beside the report."""
     uid = new_uid(work.orders.keys, proof.raw_series_uid) if proof.raw_series_uid else ""
-    picture = _save_picture(f"face-{number + 1}", getattr(proof, "picture", b""), work)
+    picture = _save_picture(f"face-{number + 1}", proof.picture, work)
     return FaceLine(uid, proof.face, proof.told, proof.removed_ml, proof.moved_mm, picture)
 
 
@@ -250,6 +261,19 @@ def read_deidentified(folder: Path) -> DeidentifiedStudy:
     report = read_report(folder)
     files = tuple(folder / file.name for file in report.files)
     return DeidentifiedStudy(folder, files, report.profile, report.problems)
+
+
+def faces_told(folder: Path) -> str:
+    """Return in one sentence what was done about the faces of the study in `folder`."""
+    report = read_report(folder)
+    cut = [line for line in report.faces if line.face == Face.REMOVED]
+    if any(file.face == Face.IN_VIEW for file in report.files):
+        return "A face can be recognised in them."
+    if not cut:
+        return "No face is in view."
+    return (
+        f"The face was taken off {len(cut)} series ({max(line.removed_ml for line in cut):.0f} ml at most)."
+    )
 
 
 def deidentify_path(

@@ -58,7 +58,7 @@ class Work:
         """Return the volume, without a face."""
         from pipelines.nifti import read_volume
 
-        return read_volume(self.case.output("deface"))
+        return read_volume(self.case.output("volume"))
 
     def segmentation(self) -> Segmentation:
         """Return the segmentation."""
@@ -110,8 +110,9 @@ def _admit(work: Work) -> str:
 
 
 def _deidentify(work: Work) -> str:
-    from anonymize.deid import deidentify, make_orders
+    from anonymize.deid import deidentify, faces_told, make_orders
     from pipelines.plandocument import raw_plan_notes
+    from pipelines.segmenters.brain import HeadBrain
 
     raw = read_record(work.case.quarantine / "raw.json", RawStudy)
     request = work.case.request
@@ -119,13 +120,14 @@ def _deidentify(work: Work) -> str:
         request.profile,
         settings_home=work.settings.home,
         threads=work.settings.threads,
+        brain=HeadBrain(models=work.settings.models, threads=work.settings.threads),
         keeps_face=request.keeps_face,
     )
     orders = replace(orders, raw_notes=raw_plan_notes(work.case.plan_path))
     study = deidentify(raw, work.folder, orders, progress=work.progress)
     return (
         f"{len(study.files)} files were de-identified by PS3.15 with the profile '{study.profile}'; "
-        f"{len(study.problems)} were held back."
+        f"{len(study.problems)} were held back. {faces_told(study.folder)}"
     )
 
 
@@ -179,18 +181,6 @@ def place(
         if not named:
             raise
     return make_volume(study, series_uid=named[0], preference=wanted, progress=progress)
-
-
-def _deface(work: Work) -> str:
-    from anonymize.face import deface
-    from pipelines.nifti import read_volume, write_volume
-
-    volume, report = deface(read_volume(work.case.output("volume")))
-    write_volume(volume, work.folder)
-    write_record(work.folder / "face.json", report)
-    if not report.face_in_view:
-        return "No face is in the field of view."
-    return f"The face was removed from the voxels: {report.removed_ml:.0f} ml in front of the skull."
 
 
 def _segment(work: Work) -> str:
@@ -354,23 +344,20 @@ STEPS: Mapping[str, Step] = {
     "admit": Step(_admit, options=("source_hmac",)),
     "deidentify": Step(_deidentify, needs=("admit",), options=("profile", "notes_hmac", "keeps_face")),
     "volume": Step(_volume, needs=("deidentify",), options=("series_uid", "procedure")),
-    "deface": Step(_deface, needs=("volume",)),
-    "segment": Step(_segment, needs=("deface",), options=("segmenter", "seed")),
+    "segment": Step(_segment, needs=("volume",), options=("segmenter", "seed")),
     "mesh": Step(_mesh, needs=("segment",)),
-    "plan": Step(_plan, needs=("deface", "segment"), options=("plan_sha256", "seed")),
+    "plan": Step(_plan, needs=("volume", "segment"), options=("plan_sha256", "seed")),
     "simulate": Step(_simulate, needs=("plan", "segment")),
-    "measure": Step(_measure, needs=("deface", "segment", "mesh", "plan", "simulate")),
+    "measure": Step(_measure, needs=("volume", "segment", "mesh", "plan", "simulate")),
     "storyboard": Step(_storyboard, needs=("plan", "measure", "mesh", "segment")),
     "narrate": Step(_narrate, needs=("storyboard", "measure"), options=("narrator", "seed")),
     "speak": Step(_speak, needs=("narrate",), options=("voice", "seed")),
     "film": Step(
         _film,
-        needs=("storyboard", "speak", "narrate", "mesh", "deface", "segment", "plan", "simulate", "measure"),
+        needs=("storyboard", "speak", "narrate", "mesh", "volume", "segment", "plan", "simulate", "measure"),
         options=("frames_per_second", "captions_burnt_in", "case_id"),
     ),
-    "draft": Step(
-        _draft, needs=("film", "measure", "narrate", "mesh", "plan", "deidentify", "deface"), keeps_old=True
-    ),
+    "draft": Step(_draft, needs=("film", "measure", "narrate", "mesh", "plan", "deidentify"), keeps_old=True),
     "submit": Step(_submit, needs=("draft",), runs_always=True),
 }
 

@@ -27,7 +27,6 @@ _COPIES = (
     ("segment", "segmentation.json", "segmentation/segmentation.json"),
     ("mesh", "exports", "surfaces"),
     ("volume", "volume.json", "geometry.json"),
-    ("deface", "face.json", "face.json"),
     ("deidentify", "deidentification.json", "deidentification.json"),
     ("deidentify", "report.html", "deidentification.html"),
 )
@@ -91,7 +90,7 @@ def _plan_report(case: CaseFolder) -> str:
     return plan_report_html(
         read_record(case.output("plan") / "plan.json", PlannedOperation),
         read_record(case.output("measure") / "ledger.json", FactLedger),
-        read_volume(case.output("deface")),
+        read_volume(case.output("volume")),
         read_segmentation(case.output("segment")),
         case_id=case.case_id,
         notes=read_notes(case.output("deidentify")),

@@ -23,7 +23,7 @@ REASONS: Mapping[str, Reason] = {
     "IDENTITY_VISIBLE": Reason("A name, a date or another identifier can be read.", "deidentify"),
     "WRONG_SERIES": Reason("Another series of the study should have been taken.", "volume"),
     "WRONG_ORIENTATION": Reason("Left and right, or up and down, are wrong.", "volume"),
-    "FACE_VISIBLE": Reason("The face can be recognised.", "deface"),
+    "FACE_VISIBLE": Reason("The face can be recognised.", "deidentify"),
     "STRUCTURE_WRONG": Reason("A structure is missing, misplaced or has the wrong name.", "segment"),
     "SURFACE_WRONG": Reason("A surface does not follow the images.", "mesh"),
     "TARGET_WRONG": Reason("The target or the entry is not the intended one.", "plan"),
