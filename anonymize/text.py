@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from anonymize.chinese import LacReader, chinese_spans
-from anonymize.cues import Span, cue_spans
+from anonymize.cues import Span, clinician_spans, cue_spans
 from anonymize.denylist import DenyList, folded
 from anonymize.policy import TextPolicy as TextPolicy
 from anonymize.prose import ProseReader
@@ -37,20 +37,21 @@ _HAN = re.compile(r"[\u3007\u3400-\u9fff]")
 _KEPT_MARKS = frozenset(" \n\r\t.,/+-%()[]<>=*:&_;!?'’\"“”±×°µ~≥≤–—→，。；：、（）！？“”《》【】·℃%+～")
 _SHORT_NUMBER = re.compile(
     r"^\d{1,3}(?:[.,]\d{1,3})?(?:mm|cm|m|ml|l|kv|kvp|kev|ma|mas|hu|s|sec|ms|min|h|t|d|x|g|mg|kg|gy|mgy|mgi|iu|p|w|st|nd|rd|th|f|b|c|a)?"
-    r"(?:[23]|(?<=x)\d{1,3}(?:x\d{1,3})?)?(?:mm|cm)?$",
+    r"(?:(?<=[a-z])[23]|(?<=x)\d{1,3}(?:x\d{1,3})?)?(?:mm|cm)?$",
     re.IGNORECASE,
 )
 _MARK_AND_NUMBER = re.compile(r"^([^\W\d_]{1,12}?)(\d{1,4})([^\W\d_]{0,4})$")
 _LONG_NUMBER = re.compile(r"^\d{4,5}(?:[.,]\d{1,3})?$|^\d{1,2},\d{3}$")
 _LONG_WITH_UNIT = re.compile(r"^\d{4,5}(?:[.,]\d{1,3})?(?:ms|mm|ml|hu|mg|mgy|hz|s)$", re.IGNORECASE)
 _UNIT_FOLLOWS = re.compile(
-    r"^\s?(?:mm|cm|ms|msec|ml|mg|mgy|gy|hu|hz|khz|mbq|bq|ng|iu|µg|kg|kcal|images?|slices?|frames?|cells?|vertices|×|x\s?\d)(?![^\W\d_])",
+    r"^(?:\s?(?:-|–|to|/)\s?\d{1,5}(?:[.,]\d+)?)?\s?(?:mm|cm|ms|msec|ml|mg|mgy|gy|hu|hz|khz|mbq|bq|ng|iu|µg|kg|kcal|images?|slices?|frames?|cells?|vertices|×|x\s?\d)(?![^\W\d_])",
     re.IGNORECASE,
 )
 _LABEL_BEFORE = re.compile(
     r"(?:\b(?:tr|te|ti|dlp|hu|ww|wl|bw|score|b|suv|matrix|agatston|value|window|level|of)\s?[=:]?\s?)$",
     re.IGNORECASE,
 )
+_TNM = re.compile(r"^[cpryam]{0,3}T(?:[0-4]|is|x)[a-d]?(?:N[0-3x][a-c]?)?(?:M[01x])?$", re.IGNORECASE)
 _YEAR = re.compile(r"^(?:19|20)\d{2}$")
 _SENTENCE = re.compile(r"(?:[^.!?\n]|\.(?=\d)|(?<=\b[A-Z])\.|(?<=\b[DM]r)\.)+[.!?\n]*")
 _STARTS = frozenset('.!?:;•*\n\r"“(–—')
@@ -165,7 +166,8 @@ class _Judgement:
     def __init__(self, cleaner: TextCleaner, text: str, gone: bytearray) -> None:
         self.deny, self.prose, self.policy = cleaner.deny, cleaner.prose, cleaner.policy
         self.text, self.gone = text, gone
-        self.tokens = list(_tokens(text))
+        self.tokens = [_left_part(token, gone) for token in _tokens(text)]
+        self.clinicians = list(clinician_spans(text)) if self.policy.keeps_clinicians else []
         self.is_running = is_prose(text)
         self.removed = [any(gone[token.start : token.end]) for token in self.tokens]
         self.catching = [False] * len(self.tokens)  # removed as a name: its neighbours are looked at
@@ -179,6 +181,7 @@ class _Judgement:
                 self.removed[index] = True
                 self.catching[index] = token.is_upper or self.deny.names_word(token.low)
         self._spread()
+        self._spread_numbers()
         self._ask_reader()
         _mark(
             self.gone,
@@ -188,8 +191,14 @@ class _Judgement:
     def _may_stay(self, index: int) -> bool:
         token = self.tokens[index]
         parts = [token.low, *re.split(r"['’]", token.low)]
-        if any(self.deny.names_word(part) for part in parts) or self._is_place(index):
-            return self.policy.keeps_clinicians and self._is_kept_clinician(parts)
+        if any(self.deny.names_word(part) for part in parts):
+            return self.policy.keeps_clinicians and not any(self._is_of_patient(part) for part in parts)
+        if self.policy.keeps_institutions and token.low in self.deny.institutions:
+            return True
+        if self._is_place(index):
+            return False
+        if any(start <= token.start < end for start, end in self.clinicians):
+            return True
         if any(mark.isdigit() for mark in token.raw):
             return self._is_harmless_number(token)
         if len(token.raw) == 1:
@@ -198,14 +207,15 @@ class _Judgement:
         if word in eponyms() and self._is_term(index):
             return True
         if is_core(word):
-            return not self._acts(index)
+            is_shown = token.is_upper and not token.is_all_upper and is_well_known_name(word)
+            return not self._acts(index) and not (is_shown and self._follows_initial(index))
         if not is_word(word):
-            return word in eponyms() and not is_name(word)
+            return (word in eponyms() and not is_name(word)) or _is_joined(word)
         return not is_name(word) or not self._stands_as_name(index)
 
     def _is_place(self, index: int) -> bool:
         """Return whether a word belongs to a place of the header, alone in capitals or beside another."""
-        if self.policy.keeps_institutions or not self._in_places(index):
+        if not self._in_places(index):
             return False
         near = [at for at in (index - 1, index + 1) if self._in_places(at) and self._touch(index, at)]
         return (
@@ -221,12 +231,12 @@ class _Judgement:
             and re.sub(r"['’]s$", "", self.tokens[index].low) in self.deny.places
         )
 
-    def _is_kept_clinician(self, parts: list[str]) -> bool:
-        return all(part in self.deny.clinicians or not self.deny.names_word(part) for part in parts)
+    def _is_of_patient(self, part: str) -> bool:
+        return part in self.deny.names or part in self.deny.numbers
 
     def _is_harmless_number(self, token: _Token) -> bool:
         raw, before, after = token.raw, self.text[: token.start], self.text[token.end :]
-        if _SHORT_NUMBER.match(raw) or _LONG_WITH_UNIT.match(raw) or token.low in own_words():
+        if _SHORT_NUMBER.match(raw) or (_LONG_WITH_UNIT.match(raw) and not _YEAR.match(raw[:-1])) or _TNM.match(raw) or token.low in own_words():
             return True
         if _YEAR.match(raw) and self.policy.keeps_years:
             return True
@@ -304,6 +314,26 @@ class _Judgement:
                     self.removed[at] = self.catching[at] = True
                     pending.append(at)
 
+    def _spread_numbers(self) -> None:
+        """Drop the groups of digits beside a dropped long number: A-12-3345, D12 3456 78."""
+        long = [i for i, token in enumerate(self.tokens) if self.removed[i] and re.search(r"\d{4}", token.raw)]
+        while long:
+            index = long.pop()
+            for at in (index - 1, index + 1):
+                if 0 <= at < len(self.tokens) and not self.removed[at] and self._joins_number(index, at):
+                    self.removed[at] = True
+                    long.append(at)
+
+    def _joins_number(self, index: int, at: int) -> bool:
+        first, second = sorted((index, at))
+        between = self.text[self.tokens[first].end : self.tokens[second].start]
+        raw = self.tokens[at].raw
+        if between in ("-", "/", "(", ")", ".", "·"):
+            return bool(re.search(r"\d", raw)) or len(raw) == 1
+        is_measured = _UNIT_FOLLOWS.match(self.text[self.tokens[at].end :])
+        is_year = _YEAR.match(self.tokens[index].raw)
+        return between == " " and bool(re.fullmatch(r"[A-Z]?\d+", raw)) and not is_measured and not is_year
+
     def _catches(self, index: int, at: int) -> bool:
         token = self.tokens[at]
         if not token.is_upper or not self._touch(index, at):
@@ -338,10 +368,13 @@ class _Judgement:
                 continue
             suspects = self.prose.suspects(self.text[start:end])
             for index in asked:
-                self.removed[index] = self.tokens[index].low in suspects
+                self.removed[index] = self.catching[index] = self.tokens[index].low in suspects
+        self._spread()
 
     def _is_doubtful(self, index: int) -> bool:
         token = self.tokens[index]
+        if any(start <= token.start < end for start, end in self.clinicians):
+            return False
         if self.removed[index] or not token.is_upper or len(token.raw) < 2 or token.is_all_upper:
             return False
         word = re.sub(r"['’]s$", "", token.low)
@@ -356,6 +389,23 @@ class _Judgement:
 def _mark(gone: bytearray, spans: Iterator[Span]) -> None:
     for start, end in list(spans):
         gone[start:end] = b"\1" * (end - start)
+
+
+def _is_joined(word: str) -> bool:
+    """Return whether a word with an apostrophe is made of known words: o'clock, l'abdomen."""
+    parts = re.split(r"['’]", word)
+    return len(parts) > 1 and all(len(part) == 1 or (is_word(part) and not is_name(part)) for part in parts)
+
+
+def _left_part(token: _Token, gone: bytearray) -> _Token:
+    """Return what is left of a number after a part of it went: the year of a date."""
+    flags = gone[token.start : token.end]
+    if not any(flags) or all(flags) or not token.raw[0].isdigit():
+        return token
+    start = flags.index(0)
+    end = flags.find(1, start) if 1 in flags[start:] else len(flags)
+    raw = token.raw[start:end]
+    return token._replace(start=token.start + start, end=token.start + end, raw=raw, low=raw.casefold())
 
 
 def _tokens(text: str) -> Iterator[_Token]:
