@@ -164,8 +164,11 @@ class Frames(Sequence[Pixels]):
         return _shaped(native if self._keeps_all_bits else within_bits(native, layout), layout)
 
     def _decompressed(self, index: int) -> tuple[Pixels, str]:
+        if self._keeps_all_bits:
+            whole = self.layout._replace(stored=self.layout.allocated, high_bit=self.layout.allocated - 1)
+            return decompress(self.stream(index), self.parsed.syntax, whole)
         pixels, photometric = decompress(self.stream(index), self.parsed.syntax, self.layout)
-        return pixels if self._keeps_all_bits else within_bits(pixels, self.layout), photometric
+        return within_bits(pixels, self.layout), photometric
 
 
 def start_odd(frames: Frames, position: int) -> int:
