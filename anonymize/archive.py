@@ -22,7 +22,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
@@ -48,6 +48,7 @@ from anonymize.report import (
 from anonymize.sources import OpenArchive, holds_archive, open_archive, plain_path, references_in
 from medviz.core.errors import BadInput, Cancelled, MedVizError, NotAllowed, StorageFull, StudyUnreadable
 from medviz.core.progress import Progress, silent
+from medviz.core.records import to_plain
 from medviz.core.study import FileProblem, RawStudy
 
 MakeOrders = Callable[[], Orders]
@@ -219,12 +220,7 @@ def _remove_halves(out: Path) -> None:
 
 def orders_identity(orders: Orders) -> str:
     """Return a keyed digest of the key and everything of the profile: equal orders give equal files."""
-    profile = {
-        field.name: sorted(map(str, value)) if isinstance(value, (frozenset, set)) else str(value)
-        for field in fields(orders.profile)
-        for value in (getattr(orders.profile, field.name),)
-    }
-    content = json.dumps([profile, orders.keeps_face], sort_keys=True)
+    content = json.dumps([to_plain(orders.profile), orders.keeps_face], sort_keys=True, default=sorted)
     return orders.keys.digest("orders", content.encode()).hex()
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from anonymize.dates import DatePolicy
 from anonymize.report import (
     DISCARDED,
     MOST_PICTURES,
@@ -82,6 +83,14 @@ _GROUPS: Mapping[str, tuple[str, str]] = {
 }
 
 
+_HIPAA = {
+    DatePolicy.MOVED: "HIPAA: moved dates are outside Safe Harbor and need an expert's determination.",
+    DatePolicy.KEPT: "HIPAA: kept dates are outside Safe Harbor; at most this is a limited data set.",
+    DatePolicy.YEARS: "HIPAA: Safe Harbor also asks that nobody here knows the rest to identify a person.",
+    DatePolicy.REMOVED: "HIPAA: Safe Harbor also asks that nobody here knows the rest to identify a person.",
+}
+
+
 def study_page(report: DeidentificationReport, folder: Path) -> str:
     """Return the page of one study; pictures are read from `folder` and put into it."""
     return _page(
@@ -95,7 +104,7 @@ def study_page(report: DeidentificationReport, folder: Path) -> str:
             _held(report.problems),
             _attributes(report.actions),
             _files(report),
-            _limits(report.notes, moves_dates=report.moves_dates),
+            _limits(report.notes, report.dates),
         ],
     )
 
@@ -110,7 +119,7 @@ def archive_page(report: ArchiveReport) -> str:
             _codes_section(report.profile, report.title, report.edition, report.codes),
             _reasons_section(report),
             _studies_section(report.studies),
-            _limits(report.notes, moves_dates=any(code == "113107" for code, _ in report.codes)),
+            _limits(report.notes, report.dates),
         ],
     )
 
@@ -376,7 +385,7 @@ def _files(report: DeidentificationReport) -> str:
     )
 
 
-def _limits(notes: Sequence[str], *, moves_dates: bool) -> str:
+def _limits(notes: Sequence[str], dates: str) -> str:
     told = [
         *notes,
         "Text in pictures is found by a reader that can miss faint, tiny or handwritten letters.",
@@ -386,9 +395,7 @@ def _limits(notes: Sequence[str], *, moves_dates: bool) -> str:
     law = [
         "European law (GDPR): while the key or an escrow exists, these files are pseudonymous and stay "
         "personal data.",
-        "HIPAA: moved dates are outside Safe Harbor and need an expert's determination."
-        if moves_dates
-        else "HIPAA: whether Safe Harbor is met depends on all of the above, on places and on free text.",
+        _HIPAA.get(dates, _HIPAA[DatePolicy.REMOVED]),
         "This page is a record of what was done, not legal advice: have counsel check it.",
     ]
     return f"<section><h2>Limits</h2>{_list(told)}</section><section><h2>Law</h2>{_list(law)}</section>"

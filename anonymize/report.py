@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydicom.datadict import keyword_for_tag
 
+from anonymize.dates import DatePolicy
 from anonymize.profile import Profile, row_of, table
 from medviz.core.records import read_record, write_record, write_text_atomically
 from medviz.core.study import FileProblem
@@ -145,7 +146,7 @@ class DeidentificationReport:
     notes: tuple[str, ...]
     faces: tuple[FaceLine, ...] = ()
     marks: tuple[Mark, ...] = ()
-    moves_dates: bool = False
+    dates: str = ""
     origin: Origin | None = None
 
     @property
@@ -199,6 +200,7 @@ class ArchiveReport:
     studies: tuple[StudyLine, ...]
     outside: tuple[tuple[str, int], ...]
     notes: tuple[str, ...]
+    dates: str
     orders_id: str
     source_id: str
     keeps_face: bool
@@ -251,7 +253,7 @@ def build_report(
         notes=notes_of(profile),
         faces=tuple(faces),
         marks=marks_of(profile, files),
-        moves_dates=profile.moves_dates,
+        dates=profile.dates,
     )
 
 
@@ -274,6 +276,7 @@ def build_archive_report(
         studies=tuple(studies),
         outside=tuple(sorted(outside.items())),
         notes=notes_of(profile),
+        dates=profile.dates,
         orders_id=orders_id,
         source_id=source_id,
         keeps_face=keeps_face,
@@ -355,7 +358,7 @@ def marks_of(profile: Profile, files: Sequence[FileProof]) -> tuple[Mark, ...]:
     if not count:
         return ()
     codes = ", ".join(code for code, _ in profile.codes)
-    time = "MODIFIED" if profile.moves_dates else "REMOVED"
+    time = _TEMPORAL[profile.dates]
     found: Counter[tuple[str, str, str]] = Counter(
         {
             ("(0012,0062)", "PatientIdentityRemoved", "YES"): count,
@@ -372,20 +375,29 @@ def marks_of(profile: Profile, files: Sequence[FileProof]) -> tuple[Mark, ...]:
     return tuple(Mark(*name, files) for name, files in sorted(found.items()))
 
 
+_TEMPORAL = {
+    DatePolicy.REMOVED: "REMOVED",
+    DatePolicy.MOVED: "MODIFIED",
+    DatePolicy.YEARS: "MODIFIED",
+    DatePolicy.KEPT: "UNMODIFIED",
+}
+_DATES = {
+    DatePolicy.REMOVED: "Dates and times are removed.",
+    DatePolicy.MOVED: "Dates are moved by one secret number of days per patient; intervals stay.",
+    DatePolicy.YEARS: "Of dates only the year stays.",
+    DatePolicy.KEPT: "Dates stay as they were: with them a person can be found in other records.",
+}
+
+
 def notes_of(profile: Profile) -> tuple[str, ...]:
     """Return what one must know about a profile, a sentence each."""
-    dates = (
-        "Dates are moved by one secret number of days per patient; intervals stay. Not Safe Harbor."
-        if profile.moves_dates
-        else "Dates and times are removed."
-    )
     faces = (
         "Faces in view are taken off the voxels; a series where that cannot be done surely is held."
         if profile.cleans_faces
         else "This profile leaves faces alone: one can be rendered from files that say (0028,0302) YES."
     )
     return (
-        dates,
+        _DATES[profile.dates],
         "UIDs and pseudonyms are made with a key that stays on this machine: links between files stay true.",
         faces,
     )
