@@ -29,6 +29,7 @@ RLE = "1.2.840.10008.1.2.5"
 MOST_DEPTH = 32
 MOST_INFLATED_BYTES = 8 << 30
 
+_MOST_SHORT_BYTES = 65534
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _LONG_VRS = frozenset(["OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"])
 _SHORT_VRS = frozenset(
@@ -376,13 +377,18 @@ def known_vr(tag: int) -> str:
 
 
 def encode_element(tag: int, vr: str, value: bytes, encoding: Encoding) -> bytes:
-    """Return one element as bytes; an odd value gets the padding byte of its VR (PS3.5 6.2)."""
+    """Return one element as bytes; an odd value gets the padding byte of its VR (PS3.5 6.2).
+
+    A value too long for the two-byte length of its VR is written as UN (PS3.5 6.2.2).
+    """
     if len(value) % 2:
         value += b"\0" if vr in ("UI", "OB", "UN") else b" "
     order = "<" if encoding.is_little else ">"
     group, number = tag >> 16, tag & 0xFFFF
     if not encoding.is_explicit:
         return struct.pack(order + "HHL", group, number, len(value)) + value
+    if vr not in _LONG_VRS and len(value) > _MOST_SHORT_BYTES:
+        vr = "UN"
     if vr in _LONG_VRS:
         return struct.pack(order + "HH2sHL", group, number, vr.encode(), 0, len(value)) + value
     return struct.pack(order + "HH2sH", group, number, vr.encode(), len(value)) + value

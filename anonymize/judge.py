@@ -6,13 +6,16 @@ the anatomy, the whole file is held.
 
 from __future__ import annotations
 
+import math
 import re
+import struct
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from pydicom.charset import python_encoding
+from pydicom.datadict import dictionary_VM
 
 from anonymize import codes, content
 from anonymize.charsets import decoded, encoded_text
@@ -30,6 +33,7 @@ from anonymize.elements import Element, Encoding, encode_element, encode_items, 
 from anonymize.keys import ProjectKeys
 from anonymize.private import SafeElement, safe_elements
 from anonymize.profile import Action, Profile, action_of, attribute_type, holds_document, row_of, types_inside
+from anonymize.terms import is_term
 from anonymize.text import TextCleaner, vocabulary
 from anonymize.uids import is_well_known, new_uid
 from medviz.core.errors import StudyUnreadable
@@ -42,25 +46,37 @@ _TEXT_VRS = frozenset(["LO", "SH", "LT", "ST", "UT", "UC"])
 _CODED_VRS = _TEXT_VRS | {"PN"}
 _ONE_VALUE_VRS = frozenset(["LT", "ST", "UT"])
 _NUMBER_VRS = frozenset(["US", "SS", "UL", "SL", "FL", "FD", "AT", "SV", "UV", "OV", "US or SS"])
+_NUMERIC_VRS = _NUMBER_VRS | {"IS", "DS"}
 _OPAQUE_VRS = frozenset(["OB", "OW", "OF", "OD", "OL", "UN", "OB or OW", "US or OW", "US or SS or OW"])
-_NUMERIC = re.compile(rb"^[0-9+\-.eE \\\0]*$")
-_CODE_STRING = re.compile(r"^[A-Za-z0-9_ .+/-]{0,16}$")
+_NUMBER = re.compile(r"^(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?)?$")
+_LONGEST_NUMBER = 32
 _UID = re.compile(r"^[0-9.]{1,64}$")
 _ZONE = re.compile(rb"^[+-]\d{4}[ \0]?$")
 
-# Bytes that pictures and surfaces need: palettes, look-up tables, offsets of frames, points, curves of doses.
+# Bytes that pictures, surfaces and registrations need: palettes, look-up tables, points, vectors.
 _NEEDED_BYTES = frozenset(
     [
         *range(0x00281101, 0x00281105),
         *range(0x00281201, 0x00281205),
         *range(0x00281221, 0x00281224),
-        *(0x00283002, 0x00283006, 0x7FE00001, 0x7FE00002, 0x7FE00003),
+        *(0x00283002, 0x00283006),
         *(0x00660016, 0x00660023, 0x00660024, 0x00660025, 0x00660026, 0x00660027, 0x00660028, 0x00660029),
-        *(0x00660040, 0x00660041, 0x00660042, 0x00660043, 0x00640009, 0x0070150D),
+        *(0x00660040, 0x00660041, 0x00660042, 0x00660043, 0x00640009),
     ]
 )
 # Text that is a term of the standard, not prose; anything else there is cleaned (PS3.3 C.11.1, C.7.6.16.2.9).
 _TERMS = {
+    0x00420012: frozenset(
+        [
+            "application/pdf",
+            "application/sla",
+            "model/stl",
+            "model/obj",
+            "model/mtl",
+            "text/xml",
+            "text/plain",
+        ]
+    ),
     0x00281054: frozenset(["HU", "US", "OD", "MGML", "Z_EFF", "ED", "EDW", "HU_MOD", "PCT", "NORMALIZED"]),
 }
 # Names that tell the items of a sequence apart, by what they are called when nothing may stay of them.
@@ -85,9 +101,14 @@ _DUMMIES = {
     "UN": b"\0\0",
     "UR": b"urn:removed",
 }
-_NUMBER_BYTES = {"US": 2, "SS": 2, "US or SS": 2, "FD": 8, "SV": 8, "UV": 8}
+_NUMBER_BYTES = {"US": 2, "SS": 2, "US or SS": 2, "FD": 8, "SV": 8, "UV": 8, "OV": 8}
+_SHORTEST_NAME, _LONGEST_CHANCE = 2, 8
+_GRAPHIC_LAYER = 0x00700002
+_RENAMED = {0x00080060: "OT", _GRAPHIC_LAYER: "LAYER", 0x00700080: "LABEL"}
+"""Code strings that an object needs and a house may invent: modality, layer of graphics, content label."""
 _TEXT_DUMMY = b"REMOVED"
 _DEEPEST_DUMMY = 4
+_FIRST_GROUP = 0x0008
 _LONGEST_REMEMBERED, _MOST_REMEMBERED = 4096, 100_000
 
 
@@ -223,7 +244,7 @@ class Judge:
     def _judge(self, element: Element, place: Place) -> Judged:
         tag, dictionary = element.tag, known_vr(element.tag)
         action = action_of(tag, self.profile, parent=place.parent, kind=place.kind)
-        if not dictionary or tag & 0xFFFF == 0:
+        if not dictionary or tag & 0xFFFF == 0 or tag >> 16 < _FIRST_GROUP:
             return Judged(b"", ((tag, "removed"),))
         if tag == _DOCUMENT and not element.is_cleared and holds_document(place.kind):
             raise held()
@@ -283,11 +304,9 @@ class Judge:
             return self._time(element, vr, place)
         if vr in _TEXT_VRS or vr == "AE":
             return self._text(element, vr, place)
-        if vr in ("IS", "DS"):
-            is_number = _NUMERIC.match(element.value)
+        if vr in _NUMERIC_VRS:
+            is_number = _is_numbers(element.value) if vr in ("IS", "DS") else self._is_binary(element, vr)
             return _Value(element.value, "kept") if is_number else self._unreadable(element, vr, place)
-        if vr in _NUMBER_VRS:
-            return _Value(element.value, "kept")
         if vr == "CS":
             return self._code_string(element, place)
         if vr == "AS":
@@ -315,10 +334,12 @@ class Judge:
         return _Value(element.value, "kept")
 
     def _kept_exactly(self, element: Element, vr: str, place: Place) -> _Value:
+        if vr == "CS":
+            return self._code_string(element, place)
         if vr in ("IS", "DS"):
-            if not _NUMERIC.match(element.value):
+            if not _is_numbers(element.value):
                 raise held()
-        elif vr in _TEXT_VRS or vr == "CS":
+        elif vr in _TEXT_VRS:
             words = words_of(decoded(element.value, place.character_set))
             if any(self.cleaner.deny.names_word(word) and word not in vocabulary() for word in words):
                 raise held()
@@ -344,8 +365,18 @@ class Judge:
         return _Value("\\".join(after).encode(), policy.value)
 
     def _unreadable(self, element: Element, vr: str, place: Place) -> _Value:
-        """Return what stands for a value that may not stay, as the attribute's type demands."""
+        """Return what stands for a value that may not stay, as the attribute's type demands.
+
+        Raises
+        ------
+        StudyUnreadable
+            If it is a number that the object needs (``HELD_FOR_REVIEW``): a dummy would be a wrong number.
+        """
         kind = attribute_type(element.tag, parent=place.parent, kind=place.kind)
+        if vr in _NUMERIC_VRS and kind == "1":
+            raise held()
+        if vr in _NUMERIC_VRS and kind == "1C":
+            return _REMOVED
         return {"1": self._dummy(element, vr), "2": _EMPTIED, "3": _REMOVED}[kind[0]]
 
     def _text(self, element: Element, vr: str, place: Place) -> _Value:
@@ -354,6 +385,10 @@ class Judge:
         text = decoded(element.value, place.character_set)
         if text in _TERMS.get(element.tag, ()):
             return _Value(element.value, "kept")
+        if "\0" in text:
+            return self._unreadable(
+                element, vr, place
+            )  # two-byte characters, or something hidden behind a text
         parts = [text] if vr in _ONE_VALUE_VRS else text.split("\\")
         cleaned = [self.cleaner.cleaned(part) for part in parts]
         if cleaned == [part.strip(" \0") for part in parts]:
@@ -374,16 +409,51 @@ class Judge:
         return _Value(_LABELS[element.tag].encode() + b" " + number, "dummy")
 
     def _code_string(self, element: Element, place: Place) -> _Value:
+        """Return a code string of terms as it is; a part that is none becomes a dummy, or the whole goes."""
         if element.tag == CHARACTER_SET:
             return _Value(element.value, "kept")
-        text = element.value.decode("latin-1").strip(" \0")
-        if element.tag == _SEX and text not in ("M", "F", "O"):
+        parts = [part.strip(" \0") for part in element.value.decode("latin-1").split("\\")]
+        after = [
+            part if self._is_harmless_term(part) else self._term_instead(element.tag, part) for part in parts
+        ]
+        if element.tag == _SEX and after[0] not in ("M", "F", "O"):
             return _EMPTIED
-        if not all(_CODE_STRING.match(part.strip()) for part in text.split("\\")):
-            return self._unreadable(element, "CS", place)
-        if any(self.cleaner.deny.names_word(word) and word not in vocabulary() for word in words_of(text)):
-            return self._unreadable(element, "CS", place)
-        return _Value(element.value, "kept")
+        if after == parts:
+            return _Value(element.value, "kept")
+        if len(parts) > 1 or element.tag in _RENAMED:
+            return _Value("\\".join(after).encode(), "cleaned")
+        if (
+            element.tag >> 16 == 0x0028
+            and attribute_type(element.tag, parent=place.parent, kind=place.kind) == "1"
+        ):
+            raise held()
+        return self._unreadable(element, "CS", place)
+
+    def _is_harmless_term(self, part: str) -> bool:
+        """Return whether a part of a code string is a term; one on the deny-list must be radiology's too."""
+        named = (word for word in words_of(part) if self.cleaner.deny.names_word(word))
+        return is_term(part) and all(word in vocabulary() for word in named)
+
+    def _term_instead(self, tag: int, part: str) -> str:
+        """Return what stands for a code string that is no term; layers stay different from each other."""
+        if tag != _GRAPHIC_LAYER:
+            return _RENAMED.get(tag, "REMOVED")
+        digest = self.keys.digest("layer", part.encode("latin-1")).hex()
+        return f"LAYER {int(digest[:8], 16) % 10**6:06d}"
+
+    def _is_binary(self, element: Element, vr: str) -> bool:
+        """Return whether the bytes of a binary value can be numbers of its VR, and are no word."""
+        value, size = element.value, _NUMBER_BYTES.get(vr, 4)
+        count, rest = divmod(len(value), size)
+        if rest or count > most_values(element.tag):
+            return False
+        if vr == "AT":
+            return all(known_vr(tag) for tag in _tags_in(value))
+        letters = value.strip(b" \0")
+        if not letters.isalpha() or len(letters) < _SHORTEST_NAME:
+            return True
+        word = letters.decode("ascii").casefold()
+        return len(letters) < _LONGEST_CHANCE and not self.cleaner.deny.names_word(word)
 
     def _judged_sequence(self, element: Element, place: Place, action: Action) -> Judged:
         tag = element.tag
@@ -505,7 +575,7 @@ class Judge:
 
     def _inert_content(self, item: tuple[Element, ...], place: Place) -> bytes:
         relationship = content.text_in(item, content.RELATIONSHIP, place.character_set).encode()
-        is_plain = _CODE_STRING.match(relationship.decode("latin-1"))
+        is_plain = is_term(relationship.decode("latin-1"))
         code = self._code(dict(codes.UNKNOWN), place)
         return content.dummy_text_item(code, relationship if is_plain else b"CONTAINS", place.encoding)
 
@@ -570,6 +640,31 @@ def _items_or_none(element: Element, encoding: Encoding) -> tuple[tuple[Element,
         return read_items(element._replace(implicit_inside=inside), encoding)
     except StudyUnreadable:
         return None
+
+
+def _is_numbers(value: bytes) -> bool:
+    """Return whether an IS or DS value holds numbers only; whole numbers with a point are common in IS."""
+    texts = [text.strip(" \0") for text in value.decode("latin-1").split("\\")]
+    return all(len(text) <= _LONGEST_NUMBER and bool(_NUMBER.match(text)) for text in texts)
+
+
+def _tags_in(value: bytes) -> Iterable[int]:
+    """Give the tags of an AT value in both byte orders' favour: the one in which more of them are known."""
+    for order in ("<", ">"):
+        pairs = struct.iter_unpack(order + "HH", value)
+        tags = [group << 16 | number for group, number in pairs]
+        if all(known_vr(tag) for tag in tags):
+            return tags
+    return tags
+
+
+@lru_cache(maxsize=4096)
+def most_values(tag: int) -> float:
+    """Return how many values an attribute may have at most (PS3.6); private ones any number."""
+    if tag >> 16 & 1 or not known_vr(tag):
+        return math.inf
+    most = str(dictionary_VM(tag)).rpartition("-")[2]
+    return int(most) if most.isdigit() else math.inf
 
 
 def _number_in(item: tuple[Element, ...]) -> str:

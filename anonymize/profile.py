@@ -20,7 +20,14 @@ from medviz.core.errors import BadInput
 
 _PROFILES = Path(__file__).with_name("profiles")
 _TABLE = Path(__file__).with_name("ps315.json")
-_PRIVATE_CHARACTERISTICS = 0x00080300
+# What cannot be true of the changed object any more: signatures, encrypted copies, offsets of frames, and the
+# description of private elements, which are renumbered.
+_NEVER = frozenset(
+    [
+        *(0x00080300, 0x04000402, 0x04000403, 0x04000404, 0x04000500, 0x04000510, 0x04000520),
+        *(0x4FFE0001, 0x7FE00003),
+    ]
+)
 # PS3.16 CID 7050; the order of the options in it.
 CODES = {
     "basic": ("113100", "Basic Application Confidentiality Profile"),
@@ -339,14 +346,14 @@ def action_of(tag: int, profile: Profile, *, parent: int = 0, kind: str = "") ->
 
     An option that cleans wins over one that keeps. A compound action (X/Z/D) is settled by the attribute's
     type: 3 removed, 2 emptied, 1 given a dummy (PS3.15 E.3, Table E.1-1a). Curves are always removed, because
-    nobody can judge them, and so is the description of private elements, which are renumbered.
+    nobody can judge them.
     """
     if tag in profile.keep:
         return Action.KEEP_EXACTLY
     row = row_of(tag)
     if row is None:
-        return Action.REMOVE if tag == _PRIVATE_CHARACTERISTICS else Action.JUDGE
-    if 0x5000 <= tag >> 16 <= 0x50FF:
+        return Action.REMOVE if tag in _NEVER else Action.JUDGE
+    if tag in _NEVER or 0x5000 <= tag >> 16 <= 0x50FF:
         return Action.REMOVE
     chosen = {row.options[option] for option in profile.options if option in row.options}
     if chosen:

@@ -107,8 +107,7 @@ def _is_sound(plane: Plane) -> bool:
     steps = np.linalg.norm(plane.down), np.linalg.norm(plane.across)
     if not all(np.isfinite([*plane.origin, *steps])) or min(steps) < 1e-3 or min(plane.shape) < 1:
         return False
-    is_square = abs(float(plane.down @ plane.across)) < 0.02 * float(steps[0] * steps[1])
-    return is_square and plane.slope != 0 and float(np.abs(plane.origin).max()) < 1e5
+    return plane.slope != 0 and float(np.abs(plane.origin).max()) < 1e5 and float(max(steps)) < 100
 
 
 def _by_tag(elements: Sequence[Element]) -> dict[int, Element]:
@@ -195,7 +194,10 @@ def _plane(values: dict[int, Element], shape: tuple[int, int], frame: int) -> Pl
         raise ValueError("no place in the patient")
     slope, intercept = numbers(values.get(_SLOPE)), numbers(values.get(_INTERCEPT))
     across, down = np.array(cosines[:3]), np.array(cosines[3:])
-    across, down = across / np.linalg.norm(across), down / np.linalg.norm(down)
+    lengths = float(np.linalg.norm(across)), float(np.linalg.norm(down))
+    if not 0.5 < min(lengths) <= max(lengths) < 2 or abs(float(across @ down)) > 0.02:
+        raise ValueError("no orientation")
+    across, down = across / lengths[0], down / lengths[1]
     return Plane(
         np.array(position),
         down * spacing[0],
