@@ -162,7 +162,6 @@ def test_the_codes_say_what_was_done(tmp_path: Path) -> None:
     assert "surgical-planning" in ds.DeidentificationMethod
     codes = [item.CodeValue for item in ds.DeidentificationMethodCodeSequence]
     assert codes == ["113100", "113101", "113102", "113103", "113104", "113105", "113107", "113108"]
-    assert ds.RecognizableVisualFeatures == "YES"
 
 
 def test_the_same_study_and_key_give_the_same_bytes_and_another_key_other_uids(tmp_path: Path) -> None:
