@@ -145,7 +145,7 @@ def test_a_scanned_name_is_found_by_reading_the_page() -> None:
 
 def test_only_the_words_that_must_go_are_filled_in_a_line_that_is_surely_read() -> None:
     parts = documents._unsafe_parts(
-        TextBox(0, 10, 0, 180, "No lesion Gundula", 0.99), cleaner(), as_whole=False
+        TextBox(0, 10, 0, 170, "No lesion Gundula", 0.99), cleaner(), as_whole=False
     )
     assert [part.text for part in parts] == ["Gundula"]
     assert 70 < parts[0].left <= 100  # the word starts at 100; a letter more is filled
