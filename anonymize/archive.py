@@ -34,6 +34,7 @@ from anonymize.elements import Element, Encoding, ParsedFile, looks_like_dicom, 
 from anonymize.holds import keep_all
 from anonymize.keys import ProjectKeys
 from anonymize.listing import Listed, Listing, Outcome, Sorted
+from anonymize.profile import Profile
 from anonymize.quarantine import take
 from anonymize.report import (
     ArchiveReport,
@@ -46,6 +47,7 @@ from anonymize.report import (
     save_report,
 )
 from anonymize.sources import OpenArchive, holds_archive, open_archive, plain_path, references_in
+from anonymize.uids import new_uid
 from medviz.core.errors import BadInput, Cancelled, MedVizError, NotAllowed, StorageFull, StudyUnreadable
 from medviz.core.progress import Progress, silent
 from medviz.core.records import to_plain
@@ -54,7 +56,7 @@ from medviz.core.study import FileProblem, RawStudy
 MakeOrders = Callable[[], Orders]
 """Makes the orders anew in each process; must be picklable, such as a `functools.partial` of a function."""
 
-_DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
+_DIRECTORY_CLASS = b"1.2.840.10008.1.3.10"
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _FIRST_READ_BYTES, _MOST_HEADER_BYTES = 1 << 16, 1 << 28
 _MOST_DIRECTORY_BYTES = 1 << 29
@@ -125,7 +127,7 @@ def deidentify_archive(
         place = Place(source, out, settings_home, quarantine, most_unpacked_gb)
         earlier = _begun(place, orders)
         with _listing(quarantine) as listing:
-            _list(place, orders.keys, listing, workers, _part(progress, 0.0, _SORTING))
+            _list(place, orders, listing, workers, _part(progress, 0.0, _SORTING))
             _do_all(place, orders, make_orders, listing, earlier, workers, _part(progress, _SORTING, 1.0))
             done = _ended(place, orders, listing, earlier, is_complete=True)
         shutil.rmtree(quarantine, ignore_errors=True)
@@ -181,7 +183,8 @@ def sole_use(out: Path, home: Path, keys: ProjectKeys) -> Iterator[Path]:
         stack.enter_context(_locked(folder.with_name(f"{name}.lock")))
         if out.is_dir():
             stack.enter_context(_locked(out))
-            _remove_halves(out)
+        _remove_halves(out)
+        stack.callback(_remove_halves, out)
         yield folder
 
 
@@ -212,9 +215,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _remove_halves(out: Path) -> None:
     """Remove what a killed run left half made."""
-    for path in out.glob(".2.25.*.new"):
-        shutil.rmtree(path, ignore_errors=True)
-    for path in out.glob("..2.25.*.partial"):
+    for path in (*out.glob(".[0-9]*.new"), *out.glob("..[0-9]*.new.partial")):
         shutil.rmtree(path, ignore_errors=True)
 
 
@@ -298,7 +299,7 @@ def _ended(
 # --- first pass: which file belongs to which study ---
 
 
-def _list(place: Place, keys: ProjectKeys, listing: Listing, workers: int, progress: Progress) -> None:
+def _list(place: Place, orders: Orders, listing: Listing, workers: int, progress: Progress) -> None:
     """Fill the listing and read the headers of what is new in it."""
     progress(0.0, "listing")
     with open_archive(place.source, most_unpacked_gb=place.most_unpacked_gb) as archive:
@@ -312,7 +313,9 @@ def _list(place: Place, keys: ProjectKeys, listing: Listing, workers: int, progr
     unread, read = listing.unread_count(), 0
     hands = workers if unread > _FEW_FILES else 1
     jobs = (tuple(batch) for batch in listing.unread(_HEADERS_A_JOB))
-    for done in worked_through(jobs, partial(_header_hand, place, keys), workers=hands):
+    for done in worked_through(
+        jobs, partial(_header_hand, place, orders.keys, orders.profile), workers=hands
+    ):
         crashed = [Sorted(item.untrusted_path, "", "READER_CRASHED") for item in done.job]
         listing.sort(crashed if done.result is None else done.result)
         read += len(done.job)
@@ -328,42 +331,50 @@ def _list(place: Place, keys: ProjectKeys, listing: Listing, workers: int, progr
 
 
 @contextmanager
-def _header_hand(place: Place, keys: ProjectKeys) -> Iterator[Hand[tuple[Listed, ...], list[Sorted]]]:
+def _header_hand(
+    place: Place, keys: ProjectKeys, profile: Profile
+) -> Iterator[Hand[tuple[Listed, ...], list[Sorted]]]:
     """Give what reads headers."""
     with open_archive(place.source, most_unpacked_gb=place.most_unpacked_gb) as archive:
-        yield lambda files, _progress: [sorted_file(archive, item, keys) for item in files]
+        yield lambda files, _progress: [_sorted_file(archive, item, keys, profile) for item in files]
 
 
-def sorted_file(archive: OpenArchive, item: Listed, keys: ProjectKeys) -> Sorted:
+def _sorted_file(archive: OpenArchive, item: Listed, keys: ProjectKeys, profile: Profile) -> Sorted:
     """Return to which study a file belongs, read from the front of the file."""
     try:
         with archive.open(item.untrusted_path) as stream:
-            uid, reason = _study_of(stream, item.size_bytes, keys)
+            front, reason = _front_of_file(stream, item.size_bytes)
+        uid = "" if reason else _study_uid(front, keys, profile)
     except StudyUnreadable as error:
         uid, reason = "", "ARCHIVE_INSIDE" if error.reason == "ARCHIVE_UNSAFE" else error.reason
-    except (OSError, EOFError, NotImplementedError, zlib.error):
-        uid, reason = "", "UNREADABLE"
     except Exception:  # the door of one file: a header that nobody foresaw never stops the listing
         uid, reason = "", "UNREADABLE"
     return Sorted(item.untrusted_path, uid, reason)
 
 
-def _study_of(stream: IO[bytes], size_bytes: int, keys: ProjectKeys) -> tuple[str, str]:
-    """Return the new UID of the study that a file says it belongs to, or why it says none."""
+def _front_of_file(stream: IO[bytes], size_bytes: int) -> tuple[ParsedFile, str]:
+    """Return the header as far as the study's UID, and why the file is no part of a study."""
     head = stream.read(_FIRST_READ_BYTES)
-    if not looks_like_dicom(head):
-        return "", "ARCHIVE_INSIDE" if holds_archive(head) else "NOT_DICOM"
-    elements = _front_of(head)
-    while not _is_past_study(elements) and len(head) < min(size_bytes, _MOST_HEADER_BYTES):
+    elements = _front_of(head) if looks_like_dicom(head) else ()
+    while elements and not _is_past_study(elements) and len(head) < min(size_bytes, _MOST_HEADER_BYTES):
         more = stream.read(len(head))
         if not more:
             break
         head += more
         elements = _front_of(head)
-    parsed = ParsedFile(b"", (), "", Encoding(True, True), elements, None, ())
-    if _DIRECTORY_CLASS.encode() in head[:1024] and headers.text_of(parsed, headers.SOP_CLASS) == "":
-        return "", "DICOMDIR"
-    return headers.fixed_uids(parsed, keys, b"")[headers.STUDY], ""
+    front = ParsedFile(b"", (), "", Encoding(True, True), elements, None, ())
+    if not looks_like_dicom(head):
+        return front, "ARCHIVE_INSIDE" if holds_archive(head) else "NOT_DICOM"
+    is_directory = _DIRECTORY_CLASS in head[:1024] and not headers.text_of(front, headers.SOP_CLASS)
+    return front, "DICOMDIR" if is_directory else ""
+
+
+def _study_uid(front: ParsedFile, keys: ProjectKeys, profile: Profile) -> str:
+    """Return the UID that a file's study leaves with; files without one are put together by patient."""
+    raw_uid = headers.text_of(front, headers.STUDY)
+    if not raw_uid:
+        return new_uid(keys, f"no study of {headers.person_of(front, keys).identifier}")
+    return headers.retained_or_new(keys, raw_uid, profile)
 
 
 def _is_past_study(elements: tuple[Element, ...]) -> bool:
