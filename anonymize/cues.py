@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from anonymize.policy import TextPolicy
-from anonymize.vocabulary import is_core, is_name, is_well_known_name, is_word
+from anonymize.vocabulary import is_common_word, is_core, is_name, is_well_known_name, is_word
 
 Span = tuple[int, int]
 
@@ -50,8 +50,8 @@ _TIMES = (
 _NUMBERS = (
     r"[^\s,;()<>\[\]，；]+@[^\s,;()<>\[\]，；]+",
     r"\b(?:https?|ftp)://\S+|\bwww\.\S*",
-    r"\b[\w.-]+\.(?:com|org|net|edu|gov|info|example|de|fr|uk|cn|io)\b(?:/\S*)?",
-    r"\b[\w-]+\.(?:pdf|docx?|xlsx?|txt|rtf|jpe?g|png|dcm|zip|mp4)\b",
+    r"\b[\w-]{1,63}(?:\.[\w-]{1,63}){0,6}\.(?:com|org|net|edu|gov|info|example|de|fr|uk|cn|io)\b(?:/\S*)?",
+    r"\b[\w-]{1,99}\.(?:pdf|docx?|xlsx?|txt|rtf|jpe?g|png|dcm|zip|mp4)\b",
     r"\b(?:\d+\.){3,}\d+\b",
     r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b",
     r"(?<!\d)1[3-9]\d[ -]?\d{4}[ -]?\d{4}(?!\d)",
@@ -83,7 +83,7 @@ _LABELLED = (
 )
 _NAMES = (
     r"\b(?:born|d\.?o\.?b\.?|geb(?:oren)?)\b[.:]?\s*(?:(?:on|am|the)\s+)*(?=\d)",
-    r"\w*\^\w*(?:\^\w*)*",  # names in caret form
+    r"(?<!\w)\w*\^\w*(?:\^\w*)*",  # names in caret form
 )
 _AGES = (
     r"(?<![\d.])(?P<gone>9\d|1[0-2]\d)(?=\s*-?\s*(?:years?\b|yrs?\b|y[./ ]?o\b|y\b|j(?:ahre)?\b|jährig|ans\b|周?岁))",
@@ -108,9 +108,17 @@ _PLACES = (
 _INSTITUTION = re.compile(
     rf"\b(?P<gone>(?:(?:St|Saint|Mt)\.?\s+)?(?:[A-ZÄÖÜ][\w'’-]*\s+(?:(?:of|the|and|de|der)\s+)?){{1,4}}){_CARE}\b"
 )
+_ANY_CARE = re.compile(rf"\b{_CARE}\b", re.IGNORECASE)
+_ANY_STREET = re.compile(
+    r"\b\d{1,5}[a-z]?,?\s+(?P<gone>(?:[^\W\d_]+\s+){1,2})(?:street|st|road|rd|lane|avenue|ave|close|crescent|quay|square|drive)\b",
+    re.IGNORECASE,
+)
 _TITLE = re.compile(
     r"\b(?:(?i:dr|prof|professor|doctor|doktor|mrs|frau|herr|nurse)|Mr|MR\.|Ms|Mx|Miss|Sir|Lady|Dame|Mme|Mlle|Monsieur|Madame|Señora?|Sra?\.|Sister|Pt|OA|Lt\.|Rev|Father)\b[.:]?(?=\s|[A-Z])",
 )
+_INDEX_ORDER = re.compile(r"^\s*([A-Z][\w'’-]+), ([A-Z][\w'’-]+)\b(?: [A-Z]\b\.?)?", re.MULTILINE)
+_ANY_TITLE = re.compile(r"\b(?:mr|mrs|ms|miss|dr|prof|sir|nurse|by|copy to)\b\.?", re.IGNORECASE)
+_NEXT_WORD = re.compile(r"\s+([^\W\d_]+)")
 _PHYSICIAN = re.compile(r"(?:dr|prof|professor|doctor|doktor|oa)\b", re.IGNORECASE)
 _AFTER_TITLE = re.compile(r"[ .,&/]*(?:(?:dr|prof|med|dent|h\.?c)\b\.?\s*)*", re.IGNORECASE)
 _NAME_WORD = re.compile(
@@ -152,12 +160,34 @@ def cue_spans(text: str, policy: TextPolicy) -> Iterator[Span]:
     for span in (*dates, *(span for span in numbers if not years or not _touches(span, dates))):
         yield from _around(span, years)
     if not policy.keeps_institutions:
-        places = _INSTITUTION.finditer(text)
-        yield from (_gone(match) for match in places if _is_no_plain_place(match["gone"]))
+        yield from _places(text)
+    yield from _in_index_order(text)
+    if has_one_case(text):
+        yield from _titled_in_one_case(text)
     clinicians = set(clinician_spans(text)) if policy.keeps_clinicians else set()
     yield from (span for span in titled(text) if span not in clinicians)
     if not policy.keeps_clinicians:
         yield from _pointed(text)
+
+
+def has_one_case(text: str) -> bool:
+    """Return whether a text is all capitals or all small letters, so that case tells nothing."""
+    return text.isupper() or text.islower()
+
+
+def _places(text: str) -> Iterator[Span]:
+    """Yield the names before Hospital, Ward, School, and streets where case tells nothing."""
+    if not has_one_case(text):
+        found = _INSTITUTION.finditer(text)
+        yield from (_gone(match) for match in found if _is_no_plain_place(match["gone"]))
+        return
+    yield from (match.span() for match in _ANY_STREET.finditer(text) if _is_no_plain_place(match["gone"]))
+    for care in _ANY_CARE.finditer(text):
+        words = list(re.finditer(r"[^\W\d_]+", text[: care.start()]))[-3:]
+        for word in reversed(words):
+            if is_core(word[0].casefold()) or not text[word.end() : word.end() + 2].isspace() and not text[word.end()].isspace():
+                break
+            yield word.span()
 
 
 def clinician_spans(text: str) -> Iterator[Span]:
@@ -217,6 +247,29 @@ def titled(text: str) -> Iterator[Span]:
             yield title.start(), end
 
 
+def _titled_in_one_case(text: str) -> Iterator[Span]:
+    """Yield titles, or by, with the names behind them where case tells nothing: mr hare, DR TEMPLE SWEET."""
+    for title in _ANY_TITLE.finditer(text):
+        end = title.end()
+        for word in _NEXT_WORD.finditer(text, title.end(), title.end() + 40):
+            low = word[1].casefold()
+            is_plain = is_core(low) or (is_word(low) and not is_name(low))
+            if word.start() != end or is_plain or (title[0].lower().startswith(("by", "copy")) and is_common_word(low)):
+                break
+            end = word.end()
+        if end > title.end():
+            yield (title.end() if title[0].lower().startswith(("by", "copy")) else title.start()), end
+
+
+def _in_index_order(text: str) -> Iterator[Span]:
+    """Yield a surname, comma and given name that begin a line: Glover, Celesta."""
+    for match in _INDEX_ORDER.finditer(text):
+        lows = [match[1].casefold(), match[2].casefold()]
+        is_shaped = all(is_name(low) or not is_word(low) for low in lows)
+        if is_shaped and not all(map(is_core, lows)):
+            yield match.span()
+
+
 def _end_of_names(text: str, start: int, *, must_be_upper: bool) -> int:
     """Return where a run of names that begins at `start` ends."""
     end = start
@@ -235,21 +288,24 @@ def _end_of_names(text: str, start: int, *, must_be_upper: bool) -> int:
 
 def _continues(word: str, count: int, *, must_be_upper: bool) -> bool:
     low = word.casefold()
+    if len(word) == 1:
+        return word.isupper()
     if not word[0].isupper():
         return count == 0 and not must_be_upper and (is_name(low) or not is_word(low))
-    if word.isupper() and len(word) > 1:
+    if word.isupper():
         return not is_core(low) or (count == 0 and is_name(low))
     return count == 0 or not is_core(low) or is_name(low)
 
 
 def _pointed(text: str) -> Iterator[Span]:
     """Yield names behind words such as reported by, wife, contact."""
+    is_small = text.islower()
     for pointer in _POINTER.finditer(text):
         found = _NAME_WORD.match(text, pointer.end())
         if not found:
             continue
         low = found[1].casefold()
-        is_shown = found[1][0].isupper() and is_name(low)
+        is_shown = (found[1][0].isupper() or is_small) and is_name(low)
         is_certain = not is_core(low) or (is_well_known_name(low) and not found[1].isupper())
-        if (is_shown and is_certain) or (len(found[1]) == 1 and found[1].isupper()):
-            yield found.span(1)[0], _end_of_names(text, pointer.end(), must_be_upper=True)
+        if (is_shown and is_certain) or (len(found[1]) == 1 and (found[1].isupper() or is_small)):
+            yield found.span(1)[0], max(found.end(1), _end_of_names(text, pointer.end(), must_be_upper=not is_small))

@@ -49,7 +49,7 @@ def ranked(path: Path) -> dict[str, int]:
 def names_among(words: set[str], scowl: Path, names: Path) -> Iterator[str]:
     """Yield the names of people and places that are also words, with their marks.
 
-    ``+`` a given name; ``~`` a frequent surname that is a very common word (power, stone); ``!`` another frequent
+    ``+`` a given name; ``*`` a given name that is a very common word (mark, rose); ``~`` a frequent surname that is a very common word (power, stone); ``!`` another frequent
     surname; no mark: a rare surname or a place.
     """
     common = {base for word in _listed(scowl, _COMMON_SIZES) for base in (word, *bases(word))}
@@ -61,7 +61,7 @@ def names_among(words: set[str], scowl: Path, names: Path) -> Iterator[str]:
         if not (name in words or is_word(name)) or (name in common and name not in given and not is_frequent):
             continue
         if name in given:
-            yield f"+{name}"
+            yield ("*" if name in common else "+") + name
         else:
             yield ("~" if name in common else "!") * is_frequent + name
 

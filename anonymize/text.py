@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from anonymize.chinese import LacReader, chinese_spans
-from anonymize.cues import Span, clinician_spans, cue_spans
+from anonymize.cues import Span, clinician_spans, cue_spans, has_one_case
 from anonymize.denylist import DenyList, folded
 from anonymize.policy import TextPolicy as TextPolicy
 from anonymize.prose import ProseReader
@@ -21,6 +21,7 @@ from anonymize.vocabulary import (
     is_common_word,
     is_core,
     is_given_name,
+    is_mostly_name,
     is_name,
     is_well_known_name,
     is_word,
@@ -28,7 +29,7 @@ from anonymize.vocabulary import (
 from anonymize.vocabulary import own_words as own_words
 from anonymize.vocabulary import vocabulary as vocabulary
 
-_LONGEST_READ = 200_000
+_LONGEST_READ, _PIECE = 1_000_000, 4000
 _TOKEN = re.compile(
     r"\d+(?:[.,]\d+)*[^\W\d_\u3007\u3400-\u9fff]*(?:[^\W_\u3007\u3400-\u9fff])*"
     r"|[^\W\d_\u3007\u3400-\u9fff]+(?:['’][^\W\d_\u3007\u3400-\u9fff]+)*(?:\d[^\W_\u3007\u3400-\u9fff]*)?"
@@ -144,11 +145,13 @@ class TextCleaner:
             text = _tidied(kept)
 
     def _gone(self, text: str) -> bytearray:
-        """Return for each character whether it goes."""
-        gone = bytearray(len(text))
+        """Return for each character whether it goes; long texts are read in pieces."""
         if len(text) > _LONGEST_READ:
-            gone[:] = b"\1" * len(text)
-            return gone
+            return bytearray(b"\1" * len(text))
+        return bytearray().join(self._gone_of(piece) for piece in _pieces(text))
+
+    def _gone_of(self, text: str) -> bytearray:
+        gone = bytearray(len(text))
         _mark(gone, self.deny.spans(text))
         _mark(gone, cue_spans(text, self.policy))
         if _HAN.search(text):
@@ -168,7 +171,8 @@ class _Judgement:
         self.text, self.gone = text, gone
         self.tokens = [_left_part(token, gone) for token in _tokens(text)]
         self.clinicians = list(clinician_spans(text)) if self.policy.keeps_clinicians else []
-        self.is_running = is_prose(text)
+        self.is_small = text.islower()
+        self.is_running = is_prose(text) or (has_one_case(text) and is_prose(text.lower()))
         self.removed = [any(gone[token.start : token.end]) for token in self.tokens]
         self.catching = [False] * len(self.tokens)  # removed as a name: its neighbours are looked at
 
@@ -176,10 +180,10 @@ class _Judgement:
         """Mark what goes."""
         for index, token in enumerate(self.tokens):
             if self.removed[index]:
-                self.catching[index] = token.is_upper
+                self.catching[index] = token.is_upper or (self.is_small and not any(map(str.isdigit, token.raw)))
             elif not self._may_stay(index):
                 self.removed[index] = True
-                self.catching[index] = token.is_upper or self.deny.names_word(token.low)
+                self.catching[index] = token.is_upper or self.is_small or self.deny.names_word(token.low)
         self._spread()
         self._spread_numbers()
         self._ask_reader()
@@ -278,19 +282,36 @@ class _Judgement:
         """Return whether a word that is also a name looks like one by its case and place."""
         token = self.tokens[index]
         if not token.is_upper:
-            return False
-        if token.is_all_upper:
-            return is_well_known_name(token.low)
+            return self.is_small and (is_mostly_name(token.low) or self._is_small_name(index))
         if self._follows_initial(index):
             return True
+        if token.is_all_upper:
+            return is_well_known_name(token.low) and not (self.is_running and is_common_word(token.low))
         if token.starts_sentence and self.is_running:
             return self._acts(index)
         return self.is_running or is_well_known_name(token.low)
 
+    def _is_small_name(self, index: int) -> bool:
+        """Return whether a name in a text of small letters shows itself: may dobbins, s. wagoner, baker asked."""
+        low = self.tokens[index].low
+        if self._follows_initial(index) or (is_well_known_name(low) and self._next(index) in _SAYS):
+            return True
+        if index + 1 < len(self.tokens) and self._makes_pair(index, index + 1):
+            return is_given_name(low)
+        return index > 0 and self._makes_pair(index - 1, index) and is_given_name(self.tokens[index - 1].low)
+
+    def _makes_pair(self, one: int, other: int) -> bool:
+        lows = self.tokens[one].low, self.tokens[other].low
+        is_pair = all(is_name(low) and (not is_core(low) or is_given_name(low)) for low in lows)
+        return is_pair and not all(map(is_core, lows)) and self._touch(one, other)
+
+    def _next(self, index: int) -> str:
+        return self.tokens[index + 1].low if index + 1 < len(self.tokens) else ""
+
     def _acts(self, index: int) -> bool:
         """Return whether a frequent name with a capital does what people do: Mark was, Grace said."""
         token = self.tokens[index]
-        following = self.tokens[index + 1].low if index + 1 < len(self.tokens) else ""
+        following = self._next(index)
         is_shown = token.is_upper and not token.is_all_upper and is_well_known_name(token.low)
         return is_shown and following in (
             _ACTS
@@ -300,7 +321,7 @@ class _Judgement:
 
     def _follows_initial(self, index: int) -> bool:
         """Return whether an initial stands before a word: J. Stone."""
-        if not index or not self.tokens[index - 1].raw.isupper() or len(self.tokens[index - 1].raw) > 1:
+        if not index or not (self.tokens[index - 1].raw.isupper() or self.is_small) or len(self.tokens[index - 1].raw) > 1:
             return False
         return self.text[self.tokens[index - 1].end : self.tokens[index].start].strip(" ") == "."
 
@@ -336,10 +357,13 @@ class _Judgement:
 
     def _catches(self, index: int, at: int) -> bool:
         token = self.tokens[at]
-        if not token.is_upper or not self._touch(index, at):
+        if not (token.is_upper or self.is_small) or not self._touch(index, at):
             return False
         if len(token.raw) == 1:
-            return True
+            is_initial = self.text[token.end : token.end + 1] == "." or token.low not in "ai" or self._is_initial(at - 1)
+            return is_initial if self.is_small or self.text.isupper() else True
+        if self.is_small and (is_core(token.low) or is_common_word(token.low)):
+            return False
         word = token.low
         if at < index and token.starts_sentence and self.is_running and not is_given_name(word):
             return (
@@ -348,6 +372,9 @@ class _Judgement:
         if is_core(word):
             return is_well_known_name(word) and not token.is_all_upper
         return is_name(word)
+
+    def _is_initial(self, index: int) -> bool:
+        return index >= 0 and len(self.tokens[index].raw) == 1 and self._touch(index, index + 1)
 
     def _touch(self, one: int, other: int) -> bool:
         first, second = sorted((one, other))
@@ -382,8 +409,7 @@ class _Judgement:
             return False
         if not token.starts_sentence:
             return True
-        following = self.tokens[index + 1].low if index + 1 < len(self.tokens) else ""
-        return is_name(word) and following not in _VERB_OBJECTS and not is_common_word(word)
+        return is_name(word) and self._next(index) not in _VERB_OBJECTS and not is_common_word(word)
 
 
 def _mark(gone: bytearray, spans: Iterator[Span]) -> None:
@@ -395,6 +421,18 @@ def _is_joined(word: str) -> bool:
     """Return whether a word with an apostrophe is made of known words: o'clock, l'abdomen."""
     parts = re.split(r"['’]", word)
     return len(parts) > 1 and all(len(part) == 1 or (is_word(part) and not is_name(part)) for part in parts)
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Yield a text in pieces that end, where they can, with a line or a sentence."""
+    start = 0
+    while len(text) - start > _PIECE:
+        window = text[start : start + _PIECE]
+        ends = (window.rfind("\n"), window.rfind(". "), window.rfind("。"), window.rfind(" "), _PIECE - 1)
+        end = next(end for end in ends if end > _PIECE // 2)
+        yield window[: end + 1]
+        start += end + 1
+    yield text[start:]
 
 
 def _left_part(token: _Token, gone: bytearray) -> _Token:

@@ -72,7 +72,7 @@ def chinese_words() -> frozenset[str]:
 @lru_cache(maxsize=1)
 def _names() -> dict[str, str]:
     """Return the words that are names too, with their marks (see make_words.py)."""
-    return {line.lstrip("!+~"): line[0] for line in _lines("names_en.txt")}
+    return {line.lstrip("!+~*"): line[0] for line in _lines("names_en.txt")}
 
 
 def _lines(name: str) -> list[str]:
@@ -141,14 +141,19 @@ def is_name(word: str) -> bool:
 
 def is_well_known_name(word: str) -> bool:
     """Return whether a folded word is also a frequent name."""
-    return _names().get(word, "") in ("!", "+", "~")
+    return _names().get(word, "") in ("!", "+", "~", "*")
 
 
 def is_given_name(word: str) -> bool:
-    """Return whether a folded word is also a frequent given name."""
-    return _names().get(word, "") == "+"
+    """Return whether a folded word is also a given name."""
+    return _names().get(word, "") in ("+", "*")
 
 
 def is_common_word(word: str) -> bool:
     """Return whether a folded word is a very common one, although it is a surname too."""
     return _names().get(word, "") == "~"
+
+
+def is_mostly_name(word: str) -> bool:
+    """Return whether a folded word is a given name more than a word: jenny, robin."""
+    return _names().get(word, "") == "+"
