@@ -22,7 +22,7 @@ _MODELS = ("PP-OCRv6_det_small.onnx", "PP-OCRv6_rec_small.onnx", "ch_ppocr_mobil
 _LEAST_SIDE = 16
 _SMALL_SIDE, _TILE, _OVERLAP = 400, 1536, 192
 _OVERVIEW_PX = 1280
-_PIXEL_THRESHOLDS, _BOX_THRESHOLD = (0.2, 0.45), 0.3
+_PIXEL_THRESHOLDS, _BOX_THRESHOLD = (0.2, 0.45), 0.25
 _LEAST_LETTER_PX = 5.0
 _LARGEST_LETTER_SHARE = 0.15
 _SAME_SHARE = 0.7
@@ -31,6 +31,7 @@ _SURE_READ = 0.8
 _SHORT_READ, _LONG_READ = 0.78, 0.6
 _SURE_LINE = 0.55
 _LEAST_STROKES = 3
+_BAND_LETTERS, _BAND_LETTER_PX, _EVEN_SPREAD = 6, 26, 8.0
 
 Picture = NDArray[np.uint8]
 Corners = NDArray[np.float32]
@@ -73,8 +74,11 @@ class RapidTextFinder:
             return []
         whole = np.ascontiguousarray(picture[..., ::-1])  # it wants BGR
         lines = _merged([line for view, place in _views(whole) for line in self._detect(view, place)])
-        lines = [line for line in lines if _has_size_of_text(line, picture)]
-        return self._read(whole, lines)
+        texts = self._read(whole, [line for line in lines if _has_size_of_text(line, picture)])
+        bands = [band for text in texts if (band := _band_on_tissue(whole, text)) is not None]
+        more = [line for view, place in bands for line in self._detect(view, place)]
+        more = [line for line in _merged(more) if _has_size_of_text(line, picture)]
+        return texts + self._read(whole, more) if more else texts
 
     def _detect(self, view: Picture, place: tuple[float, int, int]) -> Iterator[_Line]:
         """Give the lines of a view; `place` is its scale and where its first row and column lie."""
@@ -97,8 +101,13 @@ class RapidTextFinder:
         again = self._readings([np.ascontiguousarray(crops[n][::-1, ::-1]) for n in doubtful])
         for number, reading in zip(doubtful, again, strict=True):
             readings[number] = max(readings[number], reading, key=lambda told: told[1] * len(told[0]))
-        found = zip(lines, readings, crops, strict=True)
-        return [_box(line, *told) for line, told, crop in found if _is_text(line, *told, crop)]
+        is_text = [_is_text(*found) for found in zip(lines, readings, crops, strict=True)]
+        texts = [line for line, is_one in zip(lines, is_text, strict=True) if is_one]
+        return [
+            _box(line, *told)
+            for line, told, is_one in zip(lines, readings, is_text, strict=True)
+            if is_one or any(_goes_on(line, text) for text in texts)
+        ]
 
     def _readings(self, crops: list[Picture]) -> list[tuple[str, float]]:
         from rapidocr.ch_ppocr_rec.typings import TextRecInput
@@ -111,24 +120,43 @@ class RapidTextFinder:
 
 def _views(picture: Picture) -> Iterator[tuple[Picture, tuple[float, int, int]]]:
     """Give the pictures that the detector looks at, with their scale and first row and column."""
-    import cv2
-
     small, large = min(picture.shape[:2]), max(picture.shape[:2])
     scale = min(_OVERVIEW_PX / large, 0.5)
     if small * scale >= _LEAST_SIDE:
         yield _scaled(picture, scale), (scale, 0, 0)
+    if large <= _TILE:
+        yield _scaled(picture, 0.7), (0.7, 0, 0)
     for top, left in _tiles(*picture.shape[:2]):
         tile = np.ascontiguousarray(picture[top : top + _TILE, left : left + _TILE])
         yield tile, (1.0, top, left)
         yield _evened(tile), (1.0, top, left)
         if small < _SMALL_SIDE:
-            yield cv2.resize(tile, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC), (2.0, top, left)
+            yield _scaled(tile, 2.0), (2.0, top, left)
+
+
+def _band_on_tissue(picture: Picture, text: TextBox) -> tuple[Picture, tuple[float, int, int]] | None:
+    """Return the row around a text, scaled to the letters' best size, where its background is uneven.
+
+    Tissue hides parts of a line; a second look at that size finds them. None on an even background.
+    """
+    height, width = text.bottom - text.top, text.right - text.left
+    letter = min(height, width)
+    aside, along = (letter, _BAND_LETTERS * letter) if width >= height else (_BAND_LETTERS * letter, letter)
+    top, left = max(text.top - aside, 0), max(text.left - along, 0)
+    band = picture[top : text.bottom + aside, left : text.right + along]
+    ring = band.astype(np.float32).max(axis=-1)
+    ring[text.top - top : text.bottom - top, text.left - left : text.right - left] = np.nan
+    if not np.nanstd(ring) > _EVEN_SPREAD or min(band.shape[:2]) < _LEAST_SIDE:
+        return None
+    scale = float(np.clip(_BAND_LETTER_PX / letter, 0.4, 3.0))
+    return _scaled(band, scale), (scale, top, left)
 
 
 def _scaled(picture: Picture, scale: float) -> Picture:
     import cv2
 
-    return np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=how), np.uint8)
 
 
 def _tiles(rows: int, columns: int) -> Iterator[tuple[int, int]]:
@@ -202,16 +230,27 @@ def _crop(picture: Picture, corners: Corners) -> Picture:
     return np.clip(stretched, 0, 255).astype(np.uint8)
 
 
-def _is_text(line: _Line, text: str, score: float, crop: Picture) -> bool:
+def _is_text(line: _Line, reading: tuple[str, float], crop: Picture) -> bool:
     """Return whether a line is text: it can be read, or it surely is one that nobody can read.
 
     Speckle reads as a few letters, unsurely; a depth mark as one stroke, a vessel as one round letter.
     """
+    text, score = reading
     letters = sum(mark.isalnum() for mark in text)
     if letters >= 2 and score >= (_LONG_READ if letters >= 4 else _SHORT_READ):
         return True
     is_long = crop.shape[1] >= 2 * crop.shape[0]
     return line.score >= _SURE_LINE and is_long and _strokes(crop) >= _LEAST_STROKES
+
+
+def _goes_on(line: _Line, text: _Line) -> bool:
+    """Return whether a line stands beside a text in its row, as large as it: a part that is not read."""
+    (top, bottom, left, right), (top2, bottom2, left2, right2) = _edges(line.corners), _edges(text.corners)
+    height, height2 = bottom - top, bottom2 - top2
+    shared = min(bottom, bottom2) - max(top, top2)
+    gap = max(left, left2) - min(right, right2)
+    is_alike = 0.5 <= height / max(height2, 1) <= 2 and shared >= 0.6 * min(height, height2)
+    return is_alike and gap <= max(height, height2) and (right2 - left2) > height2
 
 
 def _strokes(crop: Picture) -> int:

@@ -276,11 +276,13 @@ def filled_frame(frame: Pixels, boxes: Sequence[TextBox], frames: Frames) -> Pix
 
 
 def _with_margin(box: TextBox, shape: Sequence[int], *, step: int = 1) -> tuple[int, int, int, int]:
-    """Return top, bottom, left and right of what is filled for a box."""
-    margin = max(2, min(box.bottom - box.top, box.right - box.left) // 5)
-    margin += margin % step
-    top, left = max(box.top - margin, 0), max(box.left - margin, 0)
-    return top, min(box.bottom + margin, shape[0]), left, min(box.right + margin, shape[1])
+    """Return top, bottom, left and right of what is filled for a box: more along the line than across it."""
+    height, width = box.bottom - box.top, box.right - box.left
+    across, along = max(2, min(height, width) // 5), max(2, min(height, width) * 2 // 5)
+    rows, columns = (across, along) if width >= height else (along, across)
+    columns += columns % step
+    top, left = max(box.top - rows, 0), max(box.left - columns, 0)
+    return top, min(box.bottom + rows, shape[0]), left, min(box.right + columns, shape[1])
 
 
 def _fill(frame: Pixels, box: TextBox, *, is_palette: bool = False, step: int = 1) -> None:
