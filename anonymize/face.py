@@ -41,7 +41,7 @@ _TAPER_MM = 8.0
 _LEAST_FACE_MM = 12.0
 _LEAST_HEIGHT_MM = 20.0
 """A slab that is lower than this shows no face that could be recognised."""
-_MOST_BLOCKED_SHARE = 0.25
+_LEAST_REMOVED_MM, _MOST_BLOCKED_SHARE = 4.0, 0.1
 _SMOOTH_MM = 2.0
 _LEAST_SMOOTH_SHARE = 0.85
 """Share of the skin on one smooth surface: 0.43 on a real face, 0.97 after the cut."""
@@ -286,7 +286,8 @@ def _plan(coarse: Coarse, head: Head, *, removes_ears: bool, is_hu: bool) -> Fin
     is_done = _is_smooth(skin_mm, inner & ~bone_first, step)
     depth_mm = skin_mm if is_done else _smooth_surface(skin_mm, region, step)
     cut = _cut_of(coarse, head, skin_mm, depth_mm, region, is_hu=is_hu)
-    _check(cut, head, is_done=is_done)
+    if not is_done:
+        _check(cut, head, skin_mm)
     moved = float(np.median((cut.depth_mm - skin_mm)[region]))
     ears = _ears(coarse, head, brow_mm, pole_mm, is_hu=is_hu) if removes_ears else ()
     return Finding((cut, *ears), _told(above_view_mm, is_done, bool(ears), is_hu), moved, is_done, head.brain)
@@ -394,16 +395,14 @@ def _first_is(bone: Mask, skin_mm: Floats, step: float) -> Mask:
     return found | ~np.isfinite(skin_mm)
 
 
-def _check(cut: FaceCut, head: Head, *, is_done: bool) -> None:
-    """Refuse a cut that what must be kept would keep from taking the skin away."""
-    if is_done:
-        return
-    into = np.arange(cut.brain.shape[1])[None, :, None] * cut.step_mm
-    in_front = (into < cut.depth_mm[:, None, :]) & cut.region[:, None, :]
-    blocked = (in_front & cut.brain & head.body).any(axis=1)
-    if (in_front & head.brain).any(axis=1).sum() > _MOST_BLOCKED_SHARE * cut.region.sum():
-        raise not_removed("The brain lies where the face should be.")
-    if blocked.sum() > _MOST_BLOCKED_SHARE * cut.region.sum():
+def _check(cut: FaceCut, head: Head, skin_mm: Floats) -> None:
+    """Refuse a cut when the brain, which keeps every voxel, would keep much of the skin in its place."""
+    skin_mm = np.where(cut.region, skin_mm, 0.0)
+    kept = cut.brain & head.body
+    kept_mm = np.where(kept.any(axis=1), np.argmax(kept, axis=1) * cut.step_mm, np.inf)
+    wanted = cut.region & (cut.depth_mm - skin_mm > LEAST_DEPTH_MM)
+    blocked = wanted & (kept_mm - skin_mm < _LEAST_REMOVED_MM)
+    if blocked.sum() > _MOST_BLOCKED_SHARE * max(int(wanted.sum()), 1):
         raise not_removed("The face could not be removed cleanly.")
 
 

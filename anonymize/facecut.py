@@ -232,7 +232,7 @@ def recall(folder: Path, frame_of_reference: str) -> Known:
     if not path.is_file():
         return Known()
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             if int(arrays["version"]) != _VERSION:
                 return Known()
             names = sorted({name.split("_")[0] for name in arrays.files if name.startswith("cut")})

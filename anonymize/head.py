@@ -175,7 +175,7 @@ def enclosed_ml(body: Mask, dark: Mask, spacing_mm: Spacing, *, least_radius_mm:
     inside = ndimage.binary_fill_holes(closed)
     for index, plane in enumerate(closed):
         inside[index] |= ndimage.binary_fill_holes(plane)
-    air = inside & dark
+    air = ndimage.binary_erosion(inside, iterations=2, border_value=1) & dark
     if least_radius_mm:
         air = ndimage.binary_opening(air, ball(least_radius_mm, spacing_mm))
     return float(air.sum() * np.prod(spacing_mm) / 1000)
