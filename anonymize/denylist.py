@@ -145,7 +145,7 @@ class DenyList:
         return any(_is_alike(word, other, likeness) for word in read for other in listed)
 
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
-        """Yield where a text holds a date or number of the list, other spacing allowed (words are judged one by one)."""
+        """Yield where a text holds a date or number of the list, however it is spaced."""
         size = len(self.dates) + len(self.numbers)
         if self._pattern[0] != size:
             self._pattern = size, _pattern_of(self.dates | self.numbers)

@@ -1,11 +1,11 @@
-"""Writes words_en.txt, names_en.txt and words_zh.txt from public word lists; run by a maintainer, never by the product.
+"""Writes words_en.txt, names_en.txt and words_zh.txt from public word lists; run by a maintainer.
 
 ``python -m anonymize.make_words SCOWL NAMES JIEBA`` takes three folders or files:
 
-- SCOWL: the folder ``scowl`` of Debian's package of that name (Kevin Atkinson and others; free to use, copy, modify and
-  distribute with the notice kept).
-- NAMES: the folder with ``dist.all.last``, ``dist.male.first``, ``dist.female.first`` of the 1990 United States census
-  (public domain; PyPI package ``names``).
+- SCOWL: the folder ``scowl`` of Debian's package of that name (Kevin Atkinson and others; free to use, copy,
+  modify and distribute with the notice kept).
+- NAMES: the folder with ``dist.all.last``, ``dist.male.first``, ``dist.female.first`` of the 1990 United
+  States census (public domain; PyPI package ``names``).
 - JIEBA: ``dict.txt`` of the PyPI package ``jieba`` (MIT).
 """
 
@@ -49,8 +49,9 @@ def ranked(path: Path) -> dict[str, int]:
 def names_among(words: set[str], scowl: Path, names: Path) -> Iterator[str]:
     """Yield the names of people and places that are also words, with their marks.
 
-    ``+`` a given name; ``*`` a given name that is a very common word (mark, rose); ``~`` a frequent surname that is a very common word (power, stone); ``!`` another frequent
-    surname; no mark: a rare surname or a place.
+    ``+`` a given name; ``*`` a given name that is a very common word (mark, rose); ``~`` a frequent surname
+    that is a very common word (power, stone); ``!`` another frequent surname; no mark: a rare surname or a
+    place.
     """
     common = {base for word in _listed(scowl, _COMMON_SIZES) for base in (word, *bases(word))}
     surnames = ranked(names / "dist.all.last")
@@ -74,7 +75,7 @@ def _proper(scowl: Path) -> set[str]:
 
 
 def chinese_words(jieba: Path) -> Iterator[str]:
-    """Yield ordinary Chinese words of two to five characters that are no names of people, places or bodies."""
+    """Yield ordinary Chinese words of two to five characters that are no names of people or places."""
     for line in jieba.read_text(encoding="utf-8").splitlines():
         word, count, kind = line.split(" ")
         is_han = all("\u4e00" <= mark <= "\u9fff" for mark in word)

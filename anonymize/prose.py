@@ -28,7 +28,7 @@ class PresidioReader:
     """Asks presidio; without it every word of a sentence is suspect."""
 
     def suspects(self, text: str) -> frozenset[str]:
-        """Return the folded words inside anything that presidio takes for the name of a person, group or place."""
+        """Return the folded words inside what presidio takes for names of people, groups and places."""
         engine = analyzer()
         if engine is None:
             return frozenset(words_of(text))

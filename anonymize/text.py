@@ -1,8 +1,8 @@
 """Free text that keeps its radiology and loses its people (PS3.15 E.3.5, Clean Descriptors).
 
-A word stays only when it is known to be harmless: a word of radiology or of ordinary language, or a short number or
-technical mark. Words that are names too stay by their case and place in the sentence. What is in doubt is dropped,
-so a name that nobody listed cannot stay by being unknown.
+A word stays only when it is known to be harmless: a word of radiology or of ordinary language, a short
+number or a technical mark. Words that are names too stay by their case and their place in the sentence.
+What is in doubt is dropped, so a name that nobody listed cannot stay by being unknown.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from anonymize.vocabulary import (
     is_name,
     is_well_known_name,
     is_word,
+    neighbours,
 )
 from anonymize.vocabulary import own_words as own_words
 from anonymize.vocabulary import vocabulary as vocabulary
@@ -37,7 +38,8 @@ _TOKEN = re.compile(
 _HAN = re.compile(r"[\u3007\u3400-\u9fff]")
 _KEPT_MARKS = frozenset(" \n\r\t.,/+-%()[]<>=*:&_;!?'’\"“”±×°µ~≥≤–—→，。；：、（）！？“”《》【】·℃%+～")
 _SHORT_NUMBER = re.compile(
-    r"^\d{1,3}(?:[.,]\d{1,3})?(?:mm|cm|m|ml|l|kv|kvp|kev|ma|mas|hu|s|sec|ms|min|h|t|d|x|g|mg|kg|gy|mgy|mgi|iu|p|w|st|nd|rd|th|f|b|c|a)?"
+    r"^\d{1,3}(?:[.,]\d{1,3})?(?:mm|cm|m|ml|l|kv|kvp|kev|ma|mas|hu|s|sec|ms|min|h|t|d|x|g|mg|kg|gy|mgy"
+    r"|mgi|iu|p|w|st|nd|rd|th|f|b|c|a)?"
     r"(?:(?<=[a-z])[23]|(?<=x)\d{1,3}(?:x\d{1,3})?)?(?:mm|cm)?$",
     re.IGNORECASE,
 )
@@ -45,30 +47,18 @@ _MARK_AND_NUMBER = re.compile(r"^([^\W\d_]{1,12}?)(\d{1,4})([^\W\d_]{0,4})$")
 _LONG_NUMBER = re.compile(r"^\d{4,5}(?:[.,]\d{1,3})?$|^\d{1,2},\d{3}$")
 _LONG_WITH_UNIT = re.compile(r"^\d{4,5}(?:[.,]\d{1,3})?(?:ms|mm|ml|hu|mg|mgy|hz|s)$", re.IGNORECASE)
 _UNIT_FOLLOWS = re.compile(
-    r"^(?:\s?(?:-|–|to|/)\s?\d{1,5}(?:[.,]\d+)?)?\s?(?:mm|cm|ms|msec|ml|mg|mgy|gy|hu|hz|khz|mbq|bq|ng|iu|µg|kg|kcal|images?|slices?|frames?|cells?|vertices|×|x\s?\d)(?![^\W\d_])",
+    r"^(?:\s?(?:-|–|to|/)\s?\d{1,5}(?:[.,]\d+)?)?\s?(?:mm|cm|ms|msec|ml|mg|mgy|gy|hu|hz|khz|mbq|bq|ng|iu"
+    r"|µg|kg|kcal|images?|slices?|frames?|cells?|vertices|×|x\s?\d)(?![^\W\d_])",
     re.IGNORECASE,
 )
 _LABEL_BEFORE = re.compile(
-    r"(?:\b(?:tr|te|ti|dlp|hu|ww|wl|bw|score|b|suv|matrix|agatston|value|window|level|of)\s?[=:]?\s?)$",
+    r"(?:\b(?:tr|te|ti|dlp|hu|ww|wl|bw|score|b|suv|matrix|agatston|value|window|level)\s?[=:]?\s?)$",
     re.IGNORECASE,
 )
 _TNM = re.compile(r"^[cpryam]{0,3}T(?:[0-4]|is|x)[a-d]?(?:N[0-3x][a-c]?)?(?:M[01x])?$", re.IGNORECASE)
 _YEAR = re.compile(r"^(?:19|20)\d{2}$")
 _SENTENCE = re.compile(r"(?:[^.!?\n]|\.(?=\d)|(?<=\b[A-Z])\.|(?<=\b[DM]r)\.)+[.!?\n]*")
 _STARTS = frozenset('.!?:;•*\n\r"“(–—')
-_ACTS = frozenset(
-    ["was", "is", "has", "had", "were", "asked", "asks", "reports", "reported", "says", "said", "told", "tells", "came", "comes", "moved", "wants", "wanted", "feels", "felt", "denies", "denied", "attended", "attends", "tolerated", "called", "calls", "refused", "holds", "lives", "lived", "works", "worked", "complained", "complains", "underwent", "phoned", "gave", "spoke", "knows", "requested", "agreed", "cried", "arrived", "weighs", "weighed", "noticed", "noted", "smokes", "drinks", "took", "takes", "lay", "fell"]
-)
-_SAYS = frozenset(
-    ["asked", "asks", "reports", "reported", "says", "said", "told", "tells", "wants", "wanted", "denies", "denied", "attends", "tolerated", "refused", "lives", "works", "complained", "requested", "agreed", "smokes", "drinks", "knows", "spoke"]
-)
-_TERMS = frozenset(
-    ["disease", "diseases", "syndrome", "cyst", "cysts", "malformation", "malformations", "sign", "signs", "lesion", "lesions", "classification", "score", "scores", "grade", "grades", "index", "ligament", "node", "nodes", "nodule", "nodules", "fracture", "fractures", "lymphoma", "tremor", "fissure", "canal", "duct", "gland", "glands", "pouch", "angle", "triangle", "line", "lines", "view", "views", "position", "procedure", "operation", "repair", "stent", "catheter", "shunt", "valve", "tube", "criteria", "stage", "staging", "tumour", "tumor", "variant", "anomaly", "fat", "pad", "hernia", "plane", "space", "spaces", "sequence", "units", "unit", "fascia", "body", "bodies", "contracture", "deformity", "dysplasia", "type", "method", "test", "body", "reflex", "muscle", "tendon", "screw", "wire", "needle", "ring", "loop", "line", "sarcoma", "thyroiditis", "encephalopathy", "palsy", "neuroma", "area", "areas", "plaque", "phenomenon", "membrane", "ulcer", "oesophagus", "esophagus", "cells", "cell", "fibres", "fibers", "junction", "patch", "technique", "approach", "point", "points", "ganglion", "cartilage", "process", "capsule", "operation", "excision", "arthrodesis", "procedure", "scale", "system", "category", "categories", "rule", "fusion", "frame", "clip", "clips", "balloon", "rod", "rods", "nail"]
-)
-_VERB_OBJECTS = frozenset(["the", "a", "an", "this", "these", "all", "both", "be", "not", "to", "each", "any"])
-_PARTS = frozenset(
-    ["foramen", "circle", "fissure", "aqueduct", "island", "islands", "sphincter", "ampulla", "canal", "duct", "space", "pouch", "ligament", "tendon", "triangle", "angle", "line", "disease", "sign", "lesion", "node", "nodes", "foramina", "sinus", "vein", "valve", "area", "column", "bundle", "loop", "tubercle", "artery", "crypts", "gland", "vein", "cave"]
-)
 _NEAR = re.compile(r"^[ ,.&'’-]{0,3}$")
 
 
@@ -125,7 +115,7 @@ class TextCleaner:
         return self._known[text]
 
     def unsafe_words(self, words: Sequence[str]) -> list[bool]:
-        """Return for each word of a page, in reading order, whether it must go; neighbours are taken into account."""
+        """Return for each word of a page, in reading order, whether it must go; neighbours count."""
         text = " ".join(words)
         gone = self._gone(text)
         unsafe, start = [], 0
@@ -180,7 +170,9 @@ class _Judgement:
         """Mark what goes."""
         for index, token in enumerate(self.tokens):
             if self.removed[index]:
-                self.catching[index] = token.is_upper or (self.is_small and not any(map(str.isdigit, token.raw)))
+                self.catching[index] = token.is_upper or (
+                    self.is_small and not any(map(str.isdigit, token.raw))
+                )
             elif not self._may_stay(index):
                 self.removed[index] = True
                 self.catching[index] = token.is_upper or self.is_small or self.deny.names_word(token.low)
@@ -222,11 +214,8 @@ class _Judgement:
         if not self._in_places(index):
             return False
         near = [at for at in (index - 1, index + 1) if self._in_places(at) and self._touch(index, at)]
-        return (
-            (not is_core(self.tokens[index].low)
-            and (self.tokens[index].is_upper or bool(near)))
-            or (len(near) > 0
-            and (self.tokens[index].is_upper))
+        return (not is_core(self.tokens[index].low) and (self.tokens[index].is_upper or bool(near))) or (
+            len(near) > 0 and (self.tokens[index].is_upper)
         )
 
     def _in_places(self, index: int) -> bool:
@@ -240,7 +229,12 @@ class _Judgement:
 
     def _is_harmless_number(self, token: _Token) -> bool:
         raw, before, after = token.raw, self.text[: token.start], self.text[token.end :]
-        if _SHORT_NUMBER.match(raw) or (_LONG_WITH_UNIT.match(raw) and not _YEAR.match(raw[:-1])) or _TNM.match(raw) or token.low in own_words():
+        if (
+            _SHORT_NUMBER.match(raw)
+            or (_LONG_WITH_UNIT.match(raw) and not _YEAR.match(raw[:-1]))
+            or _TNM.match(raw)
+            or token.low in own_words()
+        ):
             return True
         if _YEAR.match(raw) and self.policy.keeps_years:
             return True
@@ -258,14 +252,11 @@ class _Judgement:
         """Return whether a name is part of a term: Baker cyst, Child-Pugh, circle of Willis."""
         following = [token.low for token in self.tokens[index + 1 : index + 4]]
         before = [token.low for token in self.tokens[max(0, index - 3) : index]]
-        if any(
-            word in _TERMS or word in ("i", "ii", "iii", "iv", "v", "type", "grade", "class")
-            for word in following[:1]
-        ):
+        if any(word in neighbours("after") for word in following[:1]):
             return True
         if (
             len(following) > 1
-            and following[1] in _TERMS
+            and following[1] in neighbours("after")
             and (following[0] in eponyms() or is_core(following[0]))
         ):
             return self._touch(index, index + 1)
@@ -273,7 +264,7 @@ class _Judgement:
             return True
         if before and before[-1] in eponyms() and self._hyphened(index - 1):
             return True
-        return len(before) > 1 and before[-1] in ("of", "von", "de") and before[-2] in _PARTS
+        return len(before) > 1 and before[-1] in ("of", "von", "de") and before[-2] in neighbours("of")
 
     def _hyphened(self, index: int) -> bool:
         return self.text[self.tokens[index].end : self.tokens[index + 1].start] in ("-", "–")
@@ -292,9 +283,11 @@ class _Judgement:
         return self.is_running or is_well_known_name(token.low)
 
     def _is_small_name(self, index: int) -> bool:
-        """Return whether a name in a text of small letters shows itself: may dobbins, s. wagoner, baker asked."""
+        """Return whether a name in small letters shows itself: may dobbins, s. wagoner, baker asked."""
         low = self.tokens[index].low
-        if self._follows_initial(index) or (is_well_known_name(low) and self._next(index) in _SAYS):
+        if self._follows_initial(index) or (
+            is_well_known_name(low) and self._next(index) in neighbours("says")
+        ):
             return True
         if index + 1 < len(self.tokens) and self._makes_pair(index, index + 1):
             return is_given_name(low)
@@ -314,14 +307,18 @@ class _Judgement:
         following = self._next(index)
         is_shown = token.is_upper and not token.is_all_upper and is_well_known_name(token.low)
         return is_shown and following in (
-            _ACTS
+            neighbours("acts")
             if is_given_name(token.low) or (not is_core(token.low) and not is_common_word(token.low))
-            else _SAYS
+            else neighbours("says")
         )
 
     def _follows_initial(self, index: int) -> bool:
         """Return whether an initial stands before a word: J. Stone."""
-        if not index or not (self.tokens[index - 1].raw.isupper() or self.is_small) or len(self.tokens[index - 1].raw) > 1:
+        if (
+            not index
+            or not (self.tokens[index - 1].raw.isupper() or self.is_small)
+            or len(self.tokens[index - 1].raw) > 1
+        ):
             return False
         return self.text[self.tokens[index - 1].end : self.tokens[index].start].strip(" ") == "."
 
@@ -337,7 +334,9 @@ class _Judgement:
 
     def _spread_numbers(self) -> None:
         """Drop the groups of digits beside a dropped long number: A-12-3345, D12 3456 78."""
-        long = [i for i, token in enumerate(self.tokens) if self.removed[i] and re.search(r"\d{4}", token.raw)]
+        long = [
+            i for i, token in enumerate(self.tokens) if self.removed[i] and re.search(r"\d{4}", token.raw)
+        ]
         while long:
             index = long.pop()
             for at in (index - 1, index + 1):
@@ -360,7 +359,11 @@ class _Judgement:
         if not (token.is_upper or self.is_small) or not self._touch(index, at):
             return False
         if len(token.raw) == 1:
-            is_initial = self.text[token.end : token.end + 1] == "." or token.low not in "ai" or self._is_initial(at - 1)
+            is_initial = (
+                self.text[token.end : token.end + 1] == "."
+                or token.low not in "ai"
+                or self._is_initial(at - 1)
+            )
             return is_initial if self.is_small or self.text.isupper() else True
         if self.is_small and (is_core(token.low) or is_common_word(token.low)):
             return False
@@ -409,7 +412,7 @@ class _Judgement:
             return False
         if not token.starts_sentence:
             return True
-        return is_name(word) and self._next(index) not in _VERB_OBJECTS and not is_common_word(word)
+        return is_name(word) and self._next(index) not in neighbours("objects") and not is_common_word(word)
 
 
 def _mark(gone: bytearray, spans: Iterator[Span]) -> None:

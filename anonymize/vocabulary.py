@@ -1,7 +1,8 @@
 """The words that a text may keep, and which of them are also names.
 
 Three layers: our own list and the standard's code meanings (radiology), general English and Chinese, and the
-names of people and places among them. Sources and licences stand in the first line of each file; see make_words.py.
+names of people and places among them. Sources and licences stand in the first line of each file; see
+make_words.py.
 """
 
 from __future__ import annotations
@@ -157,3 +158,10 @@ def is_common_word(word: str) -> bool:
 def is_mostly_name(word: str) -> bool:
     """Return whether a folded word is a given name more than a word: jenny, robin."""
     return _names().get(word, "") == "+"
+
+
+@lru_cache(maxsize=8)
+def neighbours(kind: str) -> frozenset[str]:
+    """Return words that tell a name from a term beside it, of a kind of terms.txt: after, of, acts, says."""
+    lines = (line.split(":") for line in _lines("terms.txt"))
+    return frozenset(word for mark, words in lines if mark == kind for word in words.split())

