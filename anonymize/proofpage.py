@@ -18,6 +18,7 @@ from anonymize.report import (
     ArchiveReport,
     AttributeAction,
     DeidentificationReport,
+    FileProof,
     StudyLine,
 )
 from medviz.core.study import FileProblem
@@ -46,6 +47,14 @@ REASONS: Mapping[str, Reason] = {
     "CHANGED_WHILE_READ": Reason("It changed while the archive was read.", "Give the same command again."),
     "REFERENCED_FILE_MISSING": Reason("A DICOMDIR names files that are not there.", _ASK_AGAIN),
     "TRUNCATED": Reason("An element or the pixels end too early.", _ASK_AGAIN),
+    "MISSING_UID": Reason("It lacks the UID of its study, series or instance.", _ASK_AGAIN),
+    "WRONG_CHARACTER_SET": Reason("Its character set is none of the standard's.", _ASK_AGAIN),
+    "PIXELS_UNREADABLE": Reason("Its pixels cannot be decoded here, or are not as it says.", _ASK_AGAIN),
+    "NO_TEXT_FINDER": Reason("It may carry text, and the reader for text is not installed.", _LOOK),
+    "TEXT_REMAINS": Reason("Text could still be read after it was painted over.", _LOOK),
+    "VIDEO_TEXT": Reason("A film with text in it that cannot be painted over.", _LOOK),
+    "DOCUMENT_UNREADABLE": Reason("The document in it cannot be opened or judged.", _ASK_AGAIN),
+    "DOCUMENT_REFUSED": Reason("A kind of document that is not judged.", "Leave it out, or discard it."),
     "SOP_CLASS_MISSING": Reason("It does not say what kind of object it is.", _ASK_AGAIN),
     "PRIVATE_SOP_CLASS": Reason("An object that only its maker knows.", "Leave it out, or discard it."),
     "REFUSED_SOP_CLASS": Reason("A kind of object that is not judged.", "Leave it out, or discard it."),
@@ -98,10 +107,10 @@ def study_page(report: DeidentificationReport, folder: Path) -> str:
         [
             _study_verdict(report),
             _tiles(_study_figures(report)),
+            _held(report.problems),
             _method(report),
             _faces(report, folder),
             _pictures(report, folder),
-            _held(report.problems),
             _attributes(report.actions),
             _files(report),
             _limits(report.notes, report.dates),
@@ -116,8 +125,8 @@ def archive_page(report: ArchiveReport) -> str:
         [
             _archive_verdict(report),
             _tiles(_archive_figures(report)),
-            _codes_section(report.profile, report.title, report.edition, report.codes),
             _reasons_section(report),
+            _codes_section(report.profile, report.title, report.edition, report.codes),
             _studies_section(report.studies),
             _limits(report.notes, report.dates),
         ],
@@ -155,7 +164,11 @@ def _verdict(written: int, received: int, held: int, *, shows_face: bool, is_com
 
 
 def _files_word(count: int) -> str:
-    return "1 file" if count == 1 else f"{count:,} files"
+    return _count(count, "file")
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"1 {one}" if number == 1 else f"{number:,} {many or one + 's'}"
 
 
 def _banner(kind: str, title: str, told: str) -> str:
@@ -215,7 +228,7 @@ def _method(report: DeidentificationReport) -> str:
 
 
 def _codes_section(profile: str, title: str, edition: str, codes: Sequence[tuple[str, str]]) -> str:
-    rows = _table(("code", "meaning"), [*codes])
+    rows = _table(("code", "meaning"), [(f"DCM {code}", meaning) for code, meaning in codes])
     return (
         f"<section><h2>By which rules</h2><p>Profile <b>{_text(profile)}</b>: {_text(title)}. Table E.1-1 of "
         f"{_text(edition)}; codes of CID 7050:</p>{rows}</section>"
@@ -225,20 +238,24 @@ def _codes_section(profile: str, title: str, edition: str, codes: Sequence[tuple
 def _faces(report: DeidentificationReport, folder: Path) -> str:
     if not report.faces:
         return ""
+    touched = [line for line in report.faces if line.face != "no face in view"]
+    others = [line for line in report.faces if line.face == "no face in view"]
+    heads = ("series", "face", "what was done", "removed, ml", "skin moved, mm")
     rows = [
         (line.series_uid, line.face, line.told, f"{line.removed_ml:,.0f}", f"{line.moved_mm:.0f}")
-        for line in report.faces
+        for line in touched
     ]
-    heads = ("series", "face", "what was done", "removed, ml", "skin moved, mm")
+    faceless = _table(("series", "why"), [(line.series_uid, line.told) for line in others])
+    folded = f"<details><summary><b>{len(others):,} series</b> show no face</summary>{faceless}</details>"
     shown = [(line.picture, f"Surface of {line.series_uid} as it went out") for line in report.faces]
     pictures = _gallery(shown, folder)
-    return f"<section><h2>Faces</h2>{_table(heads, rows)}{pictures}</section>"
+    table = _table(heads, rows, empty="No face was in view of any series.")
+    return f"<section><h2>Faces</h2>{table}{pictures}{folded if others else ''}</section>"
 
 
 def _pictures(report: DeidentificationReport, folder: Path) -> str:
     changed = [file for file in report.files if file.boxes_filled]
-    shown = [(file.picture, f"{file.boxes_filled} filled, {file.frames_read} frames read: {file.name}")
-             for file in report.files if file.picture]  # fmt: skip
+    shown = [(file.picture, _caption(file)) for file in report.files if file.picture]
     noted = sorted({(note, sum(note in other.notes for other in report.files))
                     for file in report.files for note in file.notes})  # fmt: skip
     if not (changed or shown or noted):
@@ -254,6 +271,11 @@ def _pictures(report: DeidentificationReport, folder: Path) -> str:
         f"<section><h2>Pictures and other contents</h2>{told}{_gallery(shown, folder)}"
         f"{notes if noted else ''}</section>"
     )
+
+
+def _caption(file: FileProof) -> str:
+    filled, read = _count(file.boxes_filled, "box", "boxes"), _count(file.frames_read, "frame")
+    return f"{filled} filled, {read} read: {file.name}"
 
 
 def _gallery(shown: Sequence[tuple[str, str]], folder: Path) -> str:
@@ -321,13 +343,15 @@ def _reasons_section(report: ArchiveReport) -> str:
 def _studies_section(studies: Sequence[StudyLine]) -> str:
     ordered = sorted(studies, key=lambda line: (-line.held_count, line.study_uid))
     rows = [
-        f"<tr><td>{_study_link(line)}</td>{_cell(f'{line.received:,}')}{_cell(f'{line.written:,}')}"
+        f'<tr><td class="long">{_study_link(line)}</td>'
+        f"{_cell(f'{line.received:,}')}{_cell(f'{line.written:,}')}"
         f"{_cell(f'{line.held_count:,}')}{_cell(_reasons_of(line))}</tr>"
         for line in ordered[:_MOST_ROWS]
     ]
     more = len(ordered) - _MOST_ROWS
     left = f"<p>{more:,} more studies, all in deidentification.json.</p>" if more > 0 else ""
-    head = "".join(f"<th>{name}</th>" for name in ("study", "in", "out", "held", "why"))
+    numbers = "".join(f'<th class="n">{name}</th>' for name in ("in", "out", "held"))
+    head = f"<th>study</th>{numbers}<th>why</th>"
     return (
         f"<section><h2>Studies</h2><p>Those with held files first.</p>{_scroll(head, ''.join(rows))}{left}"
         "</section>"
@@ -364,7 +388,8 @@ def _group(word: str, actions: Sequence[AttributeAction]) -> str:
     total = sum(action.count for action in actions)
     ordered = sorted(actions, key=lambda action: (action.tag, action.keyword))
     rows = [(action.tag, action.keyword, f"{action.count:,}", action.why) for action in ordered]
-    summary = f"<b>{_text(title)}</b> {len(actions):,} attributes, {total:,} values. {_text(meaning)}"
+    sums = f"{_count(len(actions), 'attribute')}, {_count(total, 'value')}"
+    summary = f"<b>{_text(title)}</b> <span>{sums}. {_text(meaning)}</span>"
     table = _table(("tag", "attribute", "count", "why"), rows)
     return f"<details><summary>{summary}</summary>{table}</details>"
 
@@ -408,15 +433,25 @@ def _list(sentences: Sequence[str]) -> str:
 def _table(heads: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str = "None.") -> str:
     if not rows:
         return f"<p>{_text(empty)}</p>"
-    head = "".join(f"<th>{_text(name)}</th>" for name in heads)
+    numeric = [all(_is_number(row[place]) for row in rows) for place in range(len(heads))]
+    head = "".join(
+        f'<th class="n">{_text(name)}</th>' if right else f"<th>{_text(name)}</th>"
+        for name, right in zip(heads, numeric, strict=True)
+    )
     body = "".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>" for row in rows)
     return _scroll(head, body)
 
 
+def _is_number(value: object) -> bool:
+    text = str(value)
+    return len(text) < 16 and text.replace(",", "").replace(".", "").isdigit()
+
+
 def _cell(value: object) -> str:
-    text = _text(value)
-    is_number = bool(text) and text.replace(",", "").replace(".", "").isdigit() and len(text) < 16
-    return f'<td class="n">{text}</td>' if is_number else f"<td>{text}</td>"
+    text = str(value)
+    longest = max((len(word) for word in text.split()), default=0)
+    style = "n" if _is_number(value) else "long" if longest > 30 else "prose" if len(text) > 30 else ""
+    return f'<td class="{style}">{_text(text)}</td>' if style else f"<td>{_text(text)}</td>"
 
 
 def _scroll(head: str, body: str) -> str:

@@ -7,11 +7,9 @@ exactly one JSON object. Exit codes: 0 done, 2 bad input, 3 geometry refused, 4 
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import traceback
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +18,7 @@ import typer
 from medviz import __version__
 from medviz.casefolder import full_disk_told
 from medviz.commands import cases, deid, desk, look, models, run, stages
-from medviz.console import print_error
+from medviz.console import print_error, silence_libraries
 from medviz.core.errors import Cancelled, MedVizError
 from medviz.doctor import refuse_foreign_names
 
@@ -49,7 +47,7 @@ app.add_typer(desk.audit_app, name="audit")
 def main() -> None:
     """Run the command line and exit with the code of what happened."""
     os.umask(0o077)
-    _silence_libraries()
+    silence_libraries()
     try:
         refuse_foreign_names()
         with full_disk_told():
@@ -60,12 +58,6 @@ def main() -> None:
         _stop(error)
     except Exception as error:  # the door: what nobody foresaw ends here, told without its message
         _stop(_unforeseen(error))
-
-
-def _silence_libraries() -> None:
-    """Keep readers from printing header values: their warnings and logs may quote a patient's name."""
-    warnings.simplefilter("ignore")
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
 
 def _unforeseen(error: Exception) -> MedVizError:

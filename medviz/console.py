@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -18,6 +20,12 @@ from medviz.core.records import to_plain
 
 notes = Console(stderr=True, highlight=False)
 """Everything but results goes to standard error, so that `--json` output stays one object."""
+
+
+def silence_libraries() -> None:
+    """Keep readers from printing header values: their warnings and logs may quote a patient's name."""
+    warnings.simplefilter("ignore")
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
 
 @contextmanager

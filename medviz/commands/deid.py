@@ -21,7 +21,7 @@ from medviz.commands.overrides import (
     checked_reason,
     record_kept_face,
 )
-from medviz.console import print_json, print_line, print_table, step_bars
+from medviz.console import print_json, print_line, print_table, silence_libraries, step_bars
 from medviz.core.errors import BadInput, NotAllowed, StudyUnreadable, Uncertain
 from medviz.core.records import to_plain
 from medviz.core.settings import Settings, load_settings
@@ -105,10 +105,11 @@ def run(
 
 
 def orders_of(profile: str, home: Path, threads: int, keeps_face: bool) -> Orders:
-    """Return the orders, in whichever process this is; nothing in it can reach another machine."""
+    """Return the orders, in whichever process this is; nothing in it reaches out or prints a value."""
     from anonymize.deid import make_orders
 
     os.umask(0o077)
+    silence_libraries()
     close_network()
     return make_orders(profile, settings_home=home, threads=threads, keeps_face=keeps_face)
 
