@@ -411,9 +411,14 @@ def _settled(ds: Dataset) -> Dataset:
 
 
 _CLOCK = {
-    "ContentDate": "20240312", "ContentTime": "101010", "SeriesDate": "20240311", "SeriesTime": "092000",
-    "InstanceCreationDate": "20240312", "InstanceCreationTime": "101010",
-    "PresentationCreationDate": "20240312", "PresentationCreationTime": "101010",
+    "ContentDate": "20240312",
+    "ContentTime": "101010",
+    "SeriesDate": "20240311",
+    "SeriesTime": "092000",
+    "InstanceCreationDate": "20240312",
+    "InstanceCreationTime": "101010",
+    "PresentationCreationDate": "20240312",
+    "PresentationCreationTime": "101010",
 }
 
 
