@@ -409,7 +409,7 @@ def _read_obj(document: bytes) -> Mesh:
         elif parts[:1] == [b"f"]:
             corners = [int(corner.split(b"/")[0]) for corner in parts[1:]]
             corners = [corner - 1 if corner > 0 else len(vertices) + corner for corner in corners]
-            faces += [(corners[0], *corners[n : n + 2]) for n in range(1, len(corners) - 1)]
+            faces += [(corners[0], corners[n], corners[n + 1]) for n in range(1, len(corners) - 1)]
     return Mesh(np.array(vertices, np.float64).reshape(-1, 3), np.array(faces, np.int64).reshape(-1, 3))
 
 

@@ -87,7 +87,7 @@ class RapidTextFinder:
         rule = self._detector.postprocess_op
         for rule.thresh in _PIXEL_THRESHOLDS:  # the higher parts lines that tissue runs together
             for corners, score in zip(*rule(likely, view.shape[:2]), strict=True):
-                where = np.asarray(corners, dtype=np.float32) / scale + np.float32([left, top])
+                where = np.asarray(corners, dtype=np.float32) / scale + np.array([left, top], np.float32)
                 yield _Line(where, float(score))
 
     def _read(self, picture: Picture, lines: list[_Line]) -> list[TextBox]:
@@ -212,7 +212,7 @@ def _sides(corners: Corners) -> tuple[float, float]:
 
 def _has_size_of_text(line: _Line, picture: Picture) -> bool:
     short, _ = _sides(line.corners)
-    return _LEAST_LETTER_PX <= short <= max(_LARGEST_LETTER_SHARE * picture.shape[0], 40)
+    return _LEAST_LETTER_PX <= short <= max(_LARGEST_LETTER_SHARE * picture.shape[0], 40.0)
 
 
 def _crop(picture: Picture, corners: Corners) -> Picture:
@@ -224,10 +224,12 @@ def _crop(picture: Picture, corners: Corners) -> Picture:
     target = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float32)
     turn = cv2.getPerspectiveTransform(corners.astype(np.float32), target)
     size = max(round(float(width)), 1), max(round(float(height)), 1)
-    crop = cv2.warpPerspective(picture, turn, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    crop = np.asarray(
+        cv2.warpPerspective(picture, turn, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    )
     low, high = np.percentile(crop, (2, 99.5))
     stretched = (crop.astype(np.float32) - low) * (255 / max(high - low, 16.0))
-    return np.clip(stretched, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(stretched, 0, 255), dtype=np.uint8)
 
 
 def _is_text(line: _Line, reading: tuple[str, float], crop: Picture) -> bool:
@@ -250,7 +252,7 @@ def _goes_on(line: _Line, text: _Line) -> bool:
     shared = min(bottom, bottom2) - max(top, top2)
     gap = max(left, left2) - min(right, right2)
     is_alike = 0.5 <= height / max(height2, 1) <= 2 and shared >= 0.6 * min(height, height2)
-    return is_alike and gap <= max(height, height2) and (right2 - left2) > height2
+    return is_alike and gap <= max(height, height2) and right2 - left2 > height2
 
 
 def _strokes(crop: Picture) -> int:

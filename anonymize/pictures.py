@@ -10,7 +10,7 @@ import io
 import struct
 import warnings
 from collections.abc import Sequence
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,11 +75,16 @@ def layout_of(parsed: ParsedFile) -> Layout:
         allocated = _FLOATS[parsed.pixels.tag][1]
     stored = _number(parsed, STORED, allocated)
     layout = Layout(
-        *(_number(parsed, tag, 1) for tag in (FRAMES, ROWS, COLUMNS)),
-        *(samples, allocated, stored, _number(parsed, HIGH_BIT, stored - 1)),
-        headers.number_of(parsed, SIGNED) == 1,
-        photometric,
-        samples > 1 and headers.number_of(parsed, PLANAR) == 1,
+        frames=_number(parsed, FRAMES, 1),
+        rows=_number(parsed, ROWS, 1),
+        columns=_number(parsed, COLUMNS, 1),
+        samples=samples,
+        allocated=allocated,
+        stored=stored,
+        high_bit=_number(parsed, HIGH_BIT, stored - 1),
+        is_signed=headers.number_of(parsed, SIGNED) == 1,
+        photometric=photometric,
+        is_planar=samples > 1 and headers.number_of(parsed, PLANAR) == 1,
     )
     if layout.allocated not in (1, 8, 16, 32, 64) or layout.samples not in (1, 3, 4):
         raise broken("PIXELS_UNREADABLE")
@@ -239,7 +244,7 @@ def decompress(stream: bytes, syntax: str, layout: Layout) -> tuple[Pixels, str]
         ``PIXELS_UNREADABLE``.
     """
     from pydicom.encaps import encapsulate
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom warns of odd headers; the result's shape is checked here
@@ -254,9 +259,9 @@ def decompress(stream: bytes, syntax: str, layout: Layout) -> tuple[Pixels, str]
     return shaped, str(told["photometric_interpretation"])
 
 
-def codec_options(layout: Layout) -> dict[str, str | int]:
+def codec_options(layout: Layout) -> dict[str, Any]:
     """Return what encoders and decoders must know of one frame."""
-    options: dict[str, str | int] = {
+    options: dict[str, Any] = {
         "rows": layout.rows,
         "columns": layout.columns,
         "number_of_frames": 1,

@@ -44,6 +44,7 @@ _PART = re.compile(
     rf"[<>~+±-]?\d[\d.,:/-]*(?:\s?{_UNIT}(?!\w))?\w*|[^\W\d_]+\d{{0,2}}(?!\d)|\S", re.IGNORECASE
 )
 _AMOUNT = re.compile(rf"^{_NUMBER}\s?{_UNIT}?$", re.IGNORECASE)
+_TITLES = frozenset(["dr", "prof", "mr", "mrs", "ms", "md", "herr", "frau", "med", "by"])
 _MARKS = frozenset(".,:;/+-%()*<>=|&#°~±_")
 
 
@@ -175,15 +176,17 @@ def is_scanners_own(box: TextBox, deny: DenyList) -> bool:
     text = box.text.strip()
     if box.score < SURE_SCORE or deny.resembles(text):
         return False
-    parts = [part.strip() for part in _PART.findall(text)]
-    words = [folded(part) for part in parts if part[0].isalpha()]
-    others = [part for part in parts if not part[0].isalpha()]
     known = scanner_words() | own_words()
-    return (
-        any(len(word) > 1 for word in words)
-        and all(word in known or word.rstrip("0123456789") in known for word in words)
-        and all(part in _MARKS or _AMOUNT.match(part) or folded(part) in known for part in others)
-    )
+    parts = [part.strip() for part in _PART.findall(text)]
+    words = [folded(part) for part in parts]
+    is_word = [(len(word) > 1 and word in known) or word.rstrip("0123456789") in known for word in words]
+    plain = [
+        is_one or part in _MARKS or bool(_AMOUNT.match(part)) or (part.isalpha() and len(part) == 1)
+        for part, is_one in zip(parts, is_word, strict=True)
+    ]
+    says_something = any(len(word) > 1 for word, is_one in zip(words, is_word, strict=True) if is_one)
+    has_amount = any(map(_AMOUNT.match, parts)) and any(is_word)
+    return all(plain) and (says_something or has_amount) and not _TITLES.intersection(words)
 
 
 @lru_cache(maxsize=1)

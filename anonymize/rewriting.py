@@ -277,7 +277,7 @@ def _again(
 
 def compress(pixels: Pixels, syntax: str, frames: Frames) -> bytes | None:
     """Return a frame compressed without loss, proven by decoding it; None when that is not possible here."""
-    from pydicom.pixels import get_encoder
+    from pydicom.pixels.encoders.base import get_encoder
 
     layout = frames.layout
     if layout.samples == 3:
@@ -398,7 +398,7 @@ def _jpeg_ls(pixels: Pixels, frames: Frames) -> bytes:
 
 def jpeg_ls_stream(picture: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> bytes:
     """Return an 8-bit RGB picture, shape (rows, columns, 3), as a lossless JPEG-LS stream."""
-    from pydicom.pixels import get_encoder
+    from pydicom.pixels.encoders.base import get_encoder
 
     rows, columns = picture.shape[:2]
     layout = Layout(1, rows, columns, 3, 8, 8, 7, is_signed=False, photometric="RGB", is_planar=False)

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from pydicom.uid import JPEGLSLossless, RLELossless
 
 from anonymize.denylist import DenyList
-from anonymize.pixels import TextBox, TextFinder, is_plain_measurement
+from anonymize.elements import parse_file
+from anonymize.ocr import text_finder
+from anonymize.pictures import Frames
+from anonymize.pixels import (
+    Redaction,
+    TextBox,
+    TextFinder,
+    filled_mask,
+    is_plain_measurement,
+    must_go,
+    without_burned_in_text,
+)
+from benchmarks import deid_text_in_pictures
 from medviz.core.study import DeidentifiedStudy
 from tests import make_raw
 
@@ -98,6 +112,123 @@ def test_a_measurement_that_is_the_patients_number_is_filled() -> None:
     deny = DenyList()
     deny.add_text("5123")
     assert not is_plain_measurement(TextBox(0, 1, 0, 1, "5123 mm", 0.99), deny)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("FR 32Hz", "MI 0.8", "TIs 0.4", "Depth 15.0 cm", "Gain 50 dB", "kV 120", "FLAIR", "PRF 1.4kHz"),
+        *("CTDIvol 12.3 mGy", "Total DLP", "T2 TSE 3mm", "+ Dist 1.24 cm", "10", "-58.2", "2D 62%", "HRes"),
+    ],
+)
+def test_what_a_scanner_says_about_the_picture_stays(text: str) -> None:
+    assert not must_go(TextBox(0, 1, 0, 1, text, 0.97), DenyList())
+    assert must_go(TextBox(0, 1, 0, 1, text, 0.6), DenyList())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("DOB 1964-02-07", "ID 12345", "Okonkwo", "FR Olaf", "住院号 82164938", "姓名 王秀英", "12:30"),
+        *("Dr. Depth", "Age 67", "03/04", "Gain 1964", "Klinikum", "20240312", "张伟", "R. L."),
+    ],
+)
+def test_what_may_be_a_persons_goes_however_surely_it_is_read(text: str) -> None:
+    assert must_go(TextBox(0, 1, 0, 1, text, 1.0), DenyList())
+
+
+def test_a_scanners_word_that_is_the_patients_name_goes() -> None:
+    deny = DenyList()
+    deny.add_name("Gain^Focus")
+    assert must_go(TextBox(0, 1, 0, 1, "Gain 50", 1.0), deny)
+
+
+def read(
+    shot: pydicom.Dataset, finder: TextFinder | None, *, verdict: tuple[TextBox, ...] | None = None
+) -> Redaction:
+    parsed = parse_file(make_raw.to_bytes(shot))
+    return without_burned_in_text(parsed, finder, DenyList(), verdict=verdict)
+
+
+def test_a_persons_boxes_are_filled_on_every_frame_and_nothing_is_read() -> None:
+    finder = make_raw.BrightFinder()
+    boxes = (TextBox(40, 50, 40, 50, "", 1.0),)
+    result = read(make_raw.screenshot(coloured(frames=3)), finder, verdict=boxes)
+    assert finder.pictures == 0
+    assert (result.frames, result.boxes) == (0, 3)
+    after = Frames(result.parsed)
+    for before, now in zip(coloured(frames=3), after, strict=True):
+        assert np.array_equal(now[:36], before[:36])
+
+
+def test_a_person_may_say_that_nothing_identifies() -> None:
+    shot = make_raw.screenshot(coloured())
+    result = read(shot, None, verdict=())
+    assert result.parsed.pixels == parse_file(make_raw.to_bytes(shot)).pixels
+    assert result.picture == b""
+
+
+def test_equal_frames_are_read_once() -> None:
+    finder = make_raw.BrightFinder()
+    read(make_raw.screenshot(np.stack([coloured()] * 5)), finder)
+    assert finder.pictures == 2  # once, and once more to see that nothing is left
+
+
+def test_text_that_stands_still_is_filled_before_a_moving_frame_is_read() -> None:
+    frames = np.stack([coloured()] * 4)
+    frames[:, 40:44, 40:44, 1] = np.arange(4)[:, None, None] * 30
+    finder = make_raw.BrightFinder()
+    result = read(make_raw.screenshot(frames), finder)
+    assert finder.pictures == 5  # the first frame twice, the others once
+    assert result.boxes == 4
+    assert max(frame.max() for frame in Frames(result.parsed)) < 200
+
+
+def test_the_officers_picture_is_taken_after_filling_and_outlines_the_boxes() -> None:
+    result = read(make_raw.screenshot(coloured()), make_raw.BrightFinder())
+    shown = np.array(Image.open(io.BytesIO(result.picture)))
+    assert shown.shape == (64, 64, 3)
+    assert (shown == (255, 64, 0)).all(axis=-1).sum() > 20
+    assert not (shown == 255).all(axis=-1).any()
+
+
+def test_palette_pictures_are_filled_with_an_index_that_occurs_around() -> None:
+    shot = make_raw.screenshot(coloured())
+    indices = np.full((64, 64), 7, np.uint8)
+    indices[10:16, 6:24] = 250
+    shot.SamplesPerPixel, shot.PhotometricInterpretation = 1, "PALETTE COLOR"
+    del shot.PlanarConfiguration
+    shot.PixelData = indices.tobytes()
+    for name in ("Red", "Green", "Blue"):
+        setattr(shot, f"{name}PaletteColorLookupTableDescriptor", [256, 0, 16])
+        table = (np.arange(256) * 257).astype("<u2").tobytes()
+        setattr(shot, f"{name}PaletteColorLookupTableData", table)
+    assert (Frames(read(shot, make_raw.BrightFinder()).parsed)[0] == 7).all()
+
+
+@pytest.mark.slow
+def test_names_are_read_filled_and_measurements_stay_with_the_real_reader() -> None:
+    finder = text_finder()
+    assert finder is not None
+    lines = [(20, 10, "Gundula Rumpelstein"), (60, 10, "12.5 mm"), (100, 10, "1931-04-07")]
+    before = make_raw.picture_of_text(lines)
+    after = Frames(read(make_raw.screenshot(before), finder).parsed)[0]
+    assert after[15:45].max() < 60
+    assert after[95:125].max() < 60
+    assert np.array_equal(after[60:80], before[60:80])
+
+
+@pytest.mark.slow
+def test_small_and_turned_names_on_tissue_are_covered_and_clean_pictures_are_untouched() -> None:
+    finder = text_finder()
+    assert finder is not None
+    drawn = deid_text_in_pictures.scene(7100)
+    mask = filled_mask(drawn.picture, finder, DenyList())
+    wanted = [line for line in drawn.lines if line.size_px >= 10 and line.contrast >= 60]
+    assert len(wanted) >= 4
+    assert all(deid_text_in_pictures.covered(mask, line) for line in wanted)
+    for _, picture in deid_text_in_pictures.clean_pictures(1, 7100):
+        assert not filled_mask(picture, finder, DenyList()).any()
 
 
 def test_without_a_finder_a_screenshot_is_held_and_the_slices_pass(tmp_path: Path) -> None:
