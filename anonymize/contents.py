@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from anonymize import documents, headers, video
+from anonymize import documents, headers, pictures, video
 from anonymize.elements import ParsedFile, broken
 from anonymize.overlays import CleanOverlays, without_text_in_overlays
+from anonymize.pictures import png_of
 from anonymize.pixels import TextBox, TextFinder, without_burned_in_text
 from anonymize.profile import Profile, holds_document
 from anonymize.text import TextCleaner
@@ -113,3 +114,18 @@ def _check_may_clean(profile: Profile, verdict: tuple[TextBox, ...] | None, *, k
     is_numbers = kind in ("encapsulated-stl", "encapsulated-obj", "encapsulated-mtl")
     if not (profile.cleans_pixels or verdict is not None or is_numbers):
         raise broken("HELD_FOR_REVIEW")
+
+
+def preview(parsed: ParsedFile, frame: int = 0) -> bytes:
+    """Return what a person needs to see of a held file: a frame or page as PNG, at most 1024 pixels wide.
+
+    Raises
+    ------
+    StudyUnreadable
+        ``PIXELS_UNREADABLE`` or ``DOCUMENT_UNREADABLE`` when there is nothing to show.
+    """
+    if parsed.pixels is None:
+        return png_of(documents.page_picture(documents.document_of(parsed), frame))
+    if parsed.pixels.is_encapsulated and video.is_film(parsed.syntax):
+        return png_of(video.picture_of(parsed, frame))
+    return pictures.preview(parsed, frame)

@@ -131,6 +131,20 @@ def pictures_of(film: bytes) -> Iterator[Picture]:
         raise broken("PIXELS_UNREADABLE")
 
 
+def picture_of(parsed: ParsedFile, frame: int = 0) -> Picture:
+    """Return a frame of a file's film, shape (rows, columns, 3), RGB; its last when it is shorter.
+
+    Raises
+    ------
+    StudyUnreadable
+        ``PIXELS_UNREADABLE``, ``TOO_LARGE``.
+    """
+    for number, picture in enumerate(pictures_of(_film_of(parsed))):
+        if number == frame:
+            break
+    return picture
+
+
 def _opened(film: bytes) -> Any:
     """Return a film to read from; a transport stream is known by its first packets, however short it is."""
     import av

@@ -286,3 +286,8 @@ def test_a_profile_that_does_not_clean_pixels_holds_pages_but_not_meshes(kind: s
     with pytest.raises(StudyUnreadable) as caught:
         clean()
     assert caught.value.reason == "HELD_FOR_REVIEW"
+
+
+def test_a_held_page_can_be_shown_to_a_person() -> None:
+    shown = contents.preview(parsed_pdf(make_documents.pdf("Gundula")))
+    assert shown.startswith(b"\x89PNG")

@@ -9,10 +9,11 @@ import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGLSLossless
 
-from anonymize import headers, video
+from anonymize import contents, headers, video
 from anonymize.denylist import DenyList
 from anonymize.elements import ParsedFile, parse_file
 from anonymize.pixels import TextBox
@@ -163,3 +164,8 @@ def test_the_standards_films_are_known_by_their_syntaxes() -> None:
     family = "1.2.840.10008.1.2.4."
     assert all(is_film(family + end) for end in ("100", "100.1", "102", "103.1", "106.1", "108"))
     assert not any(is_film(family + end) for end in ("50", "90", "110", "201"))
+
+
+def test_a_frame_of_a_held_film_can_be_shown_to_a_person() -> None:
+    shown = np.array(Image.open(io.BytesIO(contents.preview(parsed_of(film()), 2))))
+    assert np.array_equal(shown, list(pictures_of(film()))[2])
