@@ -24,6 +24,7 @@ from anonymize.head import (
     fills_the_view,
     find_body,
     find_head,
+    in_large_pieces,
     is_wide_throughout,
     largest,
     shows_trunk_only,
@@ -48,6 +49,8 @@ _LEAST_SMOOTH_SHARE = 0.85
 _LEAST_AIRWAY_ML = 0.3
 _MR_BRAIN_ML = (500.0, 2300.0)
 _MR_RIM_MM = 6.0
+_LEAST_PIECE_ML = 10.0
+"""Scalp and brain are apart where the skull, dark in MR, is shut: every piece of this size is body."""
 _EARS_MM = (55.0, 135.0)
 """Ears lie this far behind the frontal pole of the brain."""
 
@@ -203,7 +206,8 @@ def height_mm(coarse: Coarse) -> float:
 def _body(coarse: Coarse, *, is_hu: bool) -> Mask:
     if is_hu:
         return find_body(coarse.values)
-    return largest(coarse.values > skin_level(coarse))
+    least = round(_LEAST_PIECE_ML / coarse.voxel_ml)
+    return in_large_pieces(coarse.values > skin_level(coarse), least_voxels=least)
 
 
 def skin_level(coarse: Coarse) -> float:
