@@ -139,10 +139,10 @@ def picture_of(parsed: ParsedFile, frame: int = 0) -> Picture:
     StudyUnreadable
         ``PIXELS_UNREADABLE``, ``TOO_LARGE``.
     """
-    for number, picture in enumerate(pictures_of(_film_of(parsed))):
+    for number, shown in enumerate(pictures_of(_film_of(parsed))):  # noqa: B007 - the last one counts
         if number == frame:
             break
-    return picture
+    return shown
 
 
 def _opened(film: bytes) -> Any:

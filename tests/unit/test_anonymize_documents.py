@@ -85,7 +85,7 @@ def test_names_of_the_text_layer_are_filled_and_the_finding_stays() -> None:
     assert 0 < ink(after) < ink(before)
     same = (before == after).all(axis=-1)
     changed = np.nonzero(~same)[1]
-    finding = np.nonzero((page_picture(make_documents.pdf("No lesion.")) < 100).any(axis=-1))[1]
+    finding = np.nonzero((page_picture(make_documents.pdf("No lesion")) < 100).any(axis=-1))[1]
     assert changed.min() > finding.max()
 
 
