@@ -138,6 +138,8 @@ def _drawn(
     if place == "turned":
         letters = np.rot90(letters, random.choice([1, 3]))
     rows, columns = letters.shape
+    if rows > ROWS - 16 or columns > COLUMNS - 16:
+        return None
     for _ in range(400):
         top, left = random.integers(4, ROWS - rows - 4), random.integers(4, COLUMNS - columns - 4)
         spot = np.s_[top - 4 : top + rows + 4, left - 4 : left + columns + 4]
