@@ -212,7 +212,8 @@ def _sides(corners: Corners) -> tuple[float, float]:
 
 def _has_size_of_text(line: _Line, picture: Picture) -> bool:
     short, _ = _sides(line.corners)
-    return _LEAST_LETTER_PX <= short <= max(_LARGEST_LETTER_SHARE * picture.shape[0], 40.0)
+    most: float = max(_LARGEST_LETTER_SHARE * picture.shape[0], 40.0)
+    return _LEAST_LETTER_PX <= short <= most
 
 
 def _crop(picture: Picture, corners: Corners) -> Picture:

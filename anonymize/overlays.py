@@ -5,6 +5,7 @@ An overlay that cannot be judged is dropped as a whole; so are the retired curve
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -20,6 +21,8 @@ from medviz.core.errors import StudyUnreadable
 _ROWS, _COLUMNS, _FRAMES, _BITS, _BIT, _DATA = 0x0010, 0x0011, 0x0015, 0x0100, 0x0102, 0x3000
 _MOST_BITS = 8 << 30
 _MARGIN_PX = 2
+_LEAST_SIDE = 32
+_LETTERS, _DIFFERENT_LETTERS = re.compile(rb"[A-Za-z]{5,}"), 4
 
 Bits = NDArray[np.uint8]
 
@@ -122,8 +125,17 @@ def _bits(plane: Mapping[int, Element], parsed: ParsedFile) -> Bits | None:
     value = data.value[: -(-size // 16) * 2]
     if not parsed.encoding.is_little and data.vr == "OW":
         value = np.frombuffer(value, ">u2").astype("<u2").tobytes()
+    if min(rows, columns) < _LEAST_SIDE or _spells(value):
+        return None
     ones = np.unpackbits(np.frombuffer(value, np.uint8), bitorder="little")[:size]
     return ones.reshape(frames, rows, columns)
+
+
+def _spells(value: bytes) -> bool:
+    """Return whether bytes hold a word, forward or with their bits turned round: no drawing but a message."""
+    turned = np.packbits(np.unpackbits(np.frombuffer(value, np.uint8)), bitorder="little").tobytes()
+    runs = (run for data in (value, turned) for run in _LETTERS.findall(data))
+    return any(len(set(run.lower())) >= _DIFFERENT_LETTERS for run in runs)
 
 
 def _short(plane: Mapping[int, Element], number: int, parsed: ParsedFile) -> int:

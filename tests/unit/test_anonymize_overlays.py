@@ -120,3 +120,16 @@ def test_curves_always_go() -> None:
     ds.add_new(0x50000005, "US", 1)
     ds.add_new(0x50003000, "OW", b"Gundula ")
     assert not [e for e in cleaned(ds, LineFinder()).parsed.elements if e.tag >> 16 == 0x5000]
+
+
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_an_overlay_whose_bytes_spell_a_word_is_dropped(is_turned: bool) -> None:
+    ds = slice_with(drawing(has_text=False))
+    word = np.unpackbits(np.frombuffer(b"Gundula", np.uint8), bitorder="big" if is_turned else "little")
+    hidden = np.packbits(word, bitorder="little").tobytes()
+    ds[0x60003000].value = hidden + ds[0x60003000].value[len(hidden) :]
+    assert not overlay_tags(cleaned(ds, make_raw.BrightFinder("5 mm")).parsed)
+
+
+def test_an_overlay_too_small_to_draw_in_is_dropped() -> None:
+    assert not overlay_tags(cleaned(slice_with(np.ones((1, 8, 8), np.uint8)), LineFinder()).parsed)
