@@ -272,9 +272,8 @@ def main(count: int) -> None:
         elements = sum(1 for _ in pydicom.dcmread(inputs.slices / "00000.dcm").iterall())
         print(f"{count} slices of 512 x 512 x 16 bit, {elements} elements each")
         print(f"{len(inputs.tokens)} words in the classic probe, {len(inputs.planted)} in the whole one")
-        print(
-            f"{len(list(files_of(inputs.probe)))} files in the whole probe, {len(make_objects.study())} in the study"
-        )
+        sizes = len(list(files_of(inputs.probe))), len(make_objects.study())
+        print(f"{sizes[0]} files in the whole probe, {sizes[1]} in the study")
         print(" " * 33 + " ".join(f"{head:>{width}}" for head, width in _HEADS))
         ours = [medviz("surgical-planning"), medviz("basic"), medviz("surgical-planning", keeps_face=False)]
         for number, program in enumerate((*ours, *rivals())):
