@@ -107,7 +107,7 @@ def chinese_spans(text: str, gone: bytearray, deny: DenyList, reader: ProseReade
             marks[start:end] = b"\1" * (end - start)
     for start, end in (*_pointed(text, marks), *_houses(text, marks)):
         marks[start:end] = b"\1" * (end - start)
-    words = special_words() | chinese_words() if _knows_names(reader) else special_words()
+    words = known_words() if _knows_names(reader) else special_words()
     for match in _RUN.finditer(text):
         _drop_unknown(text, match.span(), marks, words)
     yield from ((at, at + 1) for at, is_gone in enumerate(marks) if is_gone and not gone[at])
@@ -122,6 +122,12 @@ def _knows_names(reader: ProseReader) -> bool:
 def special_words() -> frozenset[str]:
     """Return our own Chinese words of radiology, which stay even when LAC takes them for names."""
     return frozenset(word for word in own_words() if _RUN.fullmatch(word))
+
+
+@lru_cache(maxsize=1)
+def known_words() -> frozenset[str]:
+    """Return all Chinese words that may stay: of radiology and ordinary ones."""
+    return special_words() | chinese_words()
 
 
 def _left_runs(text: str, marks: bytearray) -> Iterator[str]:
@@ -170,12 +176,12 @@ def _titled(text: str) -> Iterator[Span]:
 
 def _stands_alone(before: str) -> bool:
     """Return whether the last character of a run makes no word with the one before it."""
-    return len(before) == 1 or before[-2:] not in chinese_words() | special_words()
+    return len(before) == 1 or before[-2:] not in known_words()
 
 
 def _is_name_shaped(name: str) -> bool:
     """Return whether two to four characters look like a name: a surname first, and no known word."""
-    words = chinese_words() | special_words()
+    words = known_words()
     if name.startswith(_DOUBLE_SURNAMES):
         return True
     if len(name) > 3 or name[0] not in _SURNAMES or name in words:
@@ -201,7 +207,7 @@ def _ends_well(text: str, at: int) -> bool:
     """Return whether a name may end here: what follows starts a known word, or is no Chinese."""
     rest = re.match(r"[\u4e00-\u9fff]{0,4}", text[at:])
     following = rest[0] if rest else ""
-    words = chinese_words() | special_words()
+    words = known_words()
     return not following or following[0] in _SINGLES or any(following[:count] in words for count in (2, 3, 4))
 
 

@@ -278,7 +278,7 @@ class _Judgement:
             return True
         if token.is_all_upper:
             return is_well_known_name(token.low) and not (self.is_running and is_common_word(token.low))
-        if token.starts_sentence and self.is_running:
+        if token.starts_sentence and (self.is_running or self._next(index) in neighbours("objects")):
             return self._acts(index)
         return self.is_running or is_well_known_name(token.low)
 

@@ -141,3 +141,131 @@ def test_words_of_a_page_are_judged_with_their_neighbours() -> None:
 def test_a_policy_keeps_what_it_says_and_nothing_more(policy: TextPolicy, kept: str) -> None:
     text = "CT of the thorax 17.05.2021, asked by Dr. Qvist in Xanthia at 14:35"
     assert TextCleaner(DenyList(), PresidioReader(), policy).cleaned(text) == kept
+
+
+def test_clinicians_and_institutions_of_the_header_stay_only_when_the_policy_says_so() -> None:
+    deny = DenyList()
+    deny.add_name("Long^Anna")
+    deny.add_name("Qvist^Bo^^Dr", is_clinician=True)
+    deny.add_text("Xanthia General Hospital", is_institution=True)
+    deny.add_text("4 Zither Road, Obertal")
+    text = "Asked by Dr. Bo Qvist in Xanthia General Hospital for Anna Long of Obertal"
+
+    def kept(policy: TextPolicy) -> str:
+        return TextCleaner(deny, PresidioReader(), policy).cleaned(text)
+
+    assert "Qvist" not in kept(TextPolicy())
+    assert "Xanthia" not in kept(TextPolicy())
+    assert "Dr. Bo Qvist" in kept(TextPolicy(keeps_clinicians=True))
+    assert "Xanthia" not in kept(TextPolicy(keeps_clinicians=True))
+    assert "Xanthia General Hospital" in kept(TextPolicy(keeps_institutions=True))
+    assert "Qvist" not in kept(TextPolicy(keeps_institutions=True))
+    everything = kept(TextPolicy(keeps_clinicians=True, keeps_institutions=True))
+    assert not {"Anna", "Long", "Obertal"} & set(everything.split())
+
+
+def test_a_title_keeps_no_name_of_the_patient() -> None:
+    deny = DenyList()
+    deny.add_name("Qvist^Bo")
+    policy = TextPolicy(keeps_clinicians=True)
+    assert "Qvist" not in TextCleaner(deny, PresidioReader(), policy).cleaned("Dr. Qvist was scanned today")
+    assert "Mrs" not in TextCleaner(deny, PresidioReader(), policy).cleaned("Mrs. Hedda was scanned today")
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        *("17.05.2023", "17/5/23", "2023-05-17", "20230517", "17 May 2023", "17MAY2023", "May 17, 2023"),
+        *(
+            "17th of May",
+            "May '23",
+            "17.V.2023",
+            "17. Mai 2023",
+            "17 mai 2023",
+            "3 de mayo de 2021",
+            "2023_05_17",
+        ),
+        *(
+            "2023年5月17日",
+            "二〇二三年五月十七日",
+            "5月17日",
+            "MAY-17-23",
+            "05/2023",
+            "2023-05-17T10:44:00Z",
+            "5/17",
+        ),
+    ],
+)
+def test_no_digit_of_a_date_stays_in_any_spelling(date: str) -> None:
+    kept = TextCleaner(DenyList(), PresidioReader()).cleaned(f"axial {date} thorax")
+    assert kept == "axial thorax"
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        *("MRN12345", "#45567", "23-4451", "0012-33-4567", "123456", "AB123456C", "D12 3456 78"),
+        *(
+            "+49 (0)30 1234567",
+            "030/1234567",
+            "555-0134",
+            "1-800-555-0199",
+            "13812345678",
+            "110105197302140021",
+        ),
+        *(
+            "192.168.1.20",
+            "x@mailhost.example",
+            "www.mailhost.example",
+            "沪A12345",
+            "943 476 5919",
+            "1.2.840.1.5",
+        ),
+    ],
+)
+def test_no_part_of_a_number_that_identifies_stays(number: str) -> None:
+    kept = TextCleaner(DenyList(), PresidioReader()).cleaned(f"axial {number} thorax")
+    assert kept == "axial thorax"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "5 mm x 7 mm",
+            "120/80 mmHg",
+            "L4/5",
+            "HU 1250",
+            "b=1000",
+            "TR 4500 TE 90",
+            "matrix 512x512",
+            "2 weeks",
+        ),
+        *(
+            "window 1500/-600",
+            "5000 IU heparin",
+            "10 o'clock position",
+            "1000-1500 HU",
+            "pT2N0M0",
+            "BI-RADS 4b",
+        ),
+        *(
+            "circle of Willis",
+            "Baker cyst",
+            "Dandy-Walker variant",
+            "foramen of Monro",
+            "Child-Pugh B",
+            "Hodgkin lymphoma",
+        ),
+        *(
+            "It may be a cyst.",
+            "Mark the level of T12.",
+            "a 67-year-old man",
+            "帕金森病",
+            "右肺上叶尖段",
+            "吸烟40年",
+        ),
+    ],
+)
+def test_measures_terms_and_eponyms_stay(text: str) -> None:
+    assert TextCleaner(DenyList(), PresidioReader()).cleaned(text) == text
