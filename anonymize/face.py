@@ -20,7 +20,7 @@ from anonymize.head import (
     AIR_HU,
     Head,
     ball,
-    enclosed_ml,
+    enclosed,
     fills_the_view,
     find_body,
     find_head,
@@ -47,6 +47,7 @@ _SMOOTH_MM = 2.0
 _LEAST_SMOOTH_SHARE = 0.85
 """Share of the skin on one smooth surface: 0.43 on a real face, 0.97 after the cut."""
 _LEAST_AIRWAY_ML = 0.3
+_MOST_ABOVE_BRAIN_MM, _MOST_TURNED_DEG, _BEHIND_MIDDLE_MM = 45.0, 42.0, 15.0
 _MR_BRAIN_ML = (500.0, 2300.0)
 _MR_RIM_MM = 6.0
 _LEAST_PIECE_ML = 10.0
@@ -194,7 +195,32 @@ def find_face(
     head = find_head(coarse.values, coarse.spacing_mm) if is_hu else _head_of_mr(coarse, body, brain)
     if head is None:
         return _without_head(coarse, body, is_hu=is_hu, is_sure=is_hu or brain is not None)
+    _check_way_round(coarse, head, is_hu=is_hu)
     return _plan(coarse, head, removes_ears=removes_ears, is_hu=is_hu)
+
+
+def _check_way_round(coarse: Coarse, head: Head, *, is_hu: bool) -> None:
+    """Refuse a head whose geometry is wrong (a patient position entered wrongly) or that is turned aside.
+
+    Above the brain is only skull and scalp; the airway lies in front of the brain's middle, not behind it;
+    the brain is longer from front to back than it is wide.
+    """
+    step, heights = coarse.step_mm, np.flatnonzero(head.brain.any(axis=(1, 2)))
+    over = heights[-1] + round(_MOST_ABOVE_BRAIN_MM / step)
+    if head.body[over:].sum() * coarse.voxel_ml > 50:
+        raise not_removed("The head seems to stand upside down.")
+    places = np.argwhere(head.brain)[:, 1:].astype(np.float64)
+    spread = np.cov((places - places.mean(axis=0)).T)
+    strength, directions = np.linalg.eigh(spread)
+    turned_deg = float(np.degrees(np.arctan2(abs(directions[1, 1]), abs(directions[0, 1]))))
+    if turned_deg > _MOST_TURNED_DEG and strength[1] > 1.2 * strength[0]:
+        raise not_removed("The head is turned too far to the side.")
+    airway = np.argwhere(_airway(coarse, head.body, is_hu=is_hu)[: heights[len(heights) // 2]])
+    if (
+        len(airway) * coarse.voxel_ml > 1
+        and airway[:, 1].mean() > places[:, 0].mean() + _BEHIND_MIDDLE_MM / step
+    ):
+        raise not_removed("The head seems to lie the wrong way round.")
 
 
 def height_mm(coarse: Coarse) -> float:
@@ -232,11 +258,17 @@ def _without_head(coarse: Coarse, body: Mask, *, is_hu: bool, is_sure: bool) -> 
     if not is_hu and is_wide_throughout(body, spacing_mm):
         return Finding((), "no face in view: trunk only")
     if is_sure:
-        dark = coarse.values < (-300 if is_hu else skin_level(coarse))
-        radius_mm = 0.0 if is_hu else 4.0
-        if enclosed_ml(body, dark & coarse.seen, spacing_mm, least_radius_mm=radius_mm) < _LEAST_AIRWAY_ML:
+        airway = _airway(coarse, body, is_hu=is_hu)
+        if airway.sum() * coarse.voxel_ml < _LEAST_AIRWAY_ML:
             return Finding((), "no face in view: a part of the body without any airway")
     raise not_removed("The volume may show a part of a face.")
+
+
+def _airway(coarse: Coarse, body: Mask, *, is_hu: bool) -> Mask:
+    """Return the air that a body encloses; in MR, what is dark for more than 8 mm each way."""
+    dark = coarse.values < (-300 if is_hu else skin_level(coarse))
+    radius_mm = 0.0 if is_hu else 4.0
+    return enclosed(body, dark & coarse.seen, coarse.spacing_mm, least_radius_mm=radius_mm)
 
 
 def _head_of_mr(coarse: Coarse, body: Mask, finder: BrainFinder | None) -> Head | None:

@@ -166,8 +166,8 @@ def fills_the_view(body: Mask, seen: Mask) -> bool:
     return bool(held.any()) and bool((first_body <= first_seen + 1)[held].mean() > 0.98)
 
 
-def enclosed_ml(body: Mask, dark: Mask, spacing_mm: Spacing, *, least_radius_mm: float = 0.0) -> float:
-    """Return how much of `dark` a body encloses, ml, after openings up to about 16 mm wide were shut.
+def enclosed(body: Mask, dark: Mask, spacing_mm: Spacing, *, least_radius_mm: float = 0.0) -> Mask:
+    """Return what of `dark` a body encloses, after openings up to about 16 mm wide were shut.
 
     A face always has an airway; knees, arms and most spines have none.
     """
@@ -175,10 +175,10 @@ def enclosed_ml(body: Mask, dark: Mask, spacing_mm: Spacing, *, least_radius_mm:
     inside = ndimage.binary_fill_holes(closed)
     for index, plane in enumerate(closed):
         inside[index] |= ndimage.binary_fill_holes(plane)
-    air = ndimage.binary_erosion(inside, iterations=2, border_value=1) & dark
+    air: Mask = ndimage.binary_erosion(inside, iterations=2, border_value=1) & dark
     if least_radius_mm:
         air = ndimage.binary_opening(air, ball(least_radius_mm, spacing_mm))
-    return float(air.sum() * np.prod(spacing_mm) / 1000)
+    return air
 
 
 def _length_from_top(narrow: Mask) -> int:

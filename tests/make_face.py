@@ -54,6 +54,12 @@ EAR_TIPS_MM = ((84.0, 5.0, -35.0), (-84.0, 5.0, -35.0))
 Levels = NDArray[np.float64]
 
 
+def mirrored(part: Part, axis: int) -> Part:
+    """Return an ellipsoid on the other side of the head, front to back (1) or top to bottom (2)."""
+    (left, back, up), axes, level = part
+    return ((left, -back, up) if axis == 1 else (left, back, -up)), axes, level
+
+
 def inside(part: Part, points: Levels) -> NDArray[np.bool_]:
     """Return which points, shape (..., 3), lie in an ellipsoid."""
     centre, axes, _ = part
@@ -81,7 +87,8 @@ class Arrangement:
     """How slices lie: unit vectors of rows and columns, the way from slice to slice, sizes in mm and pixels.
 
     `step` is the vector from one slice to the next, mm; a tilted gantry's leans against the plane.
-    `skips` names slices that are missing, `repeats` slices that come twice.
+    `skips` names slices that are missing, `repeats` slices that come twice. The head may turn
+    to its left or nod, by degrees.
     """
 
     across: tuple[float, float, float] = (1.0, 0.0, 0.0)
@@ -92,6 +99,18 @@ class Arrangement:
     pixel_mm: float = 3.0
     skips: tuple[int, ...] = ()
     repeats: tuple[int, ...] = ()
+    turned_deg: float = 0.0
+    nods_deg: float = 0.0
+
+    def in_head(self, points: Levels) -> Levels:
+        """Return LPS points in the head's own axes, shape (..., 3)."""
+        turn, nod = np.radians(self.turned_deg), np.radians(self.nods_deg)
+        c, s = np.cos(turn), np.sin(turn)
+        about_z = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+        c, s = np.cos(nod), np.sin(nod)
+        about_x = np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
+        result: Levels = points @ (about_z @ about_x)
+        return result
 
     def points(self, index: int) -> Levels:
         """Return the LPS places of a slice's pixels, shape (rows, columns, 3)."""
@@ -130,6 +149,10 @@ ARRANGEMENTS = {
     ),
     "with gaps": Arrangement(skips=(7, 18, 19, 30)),
     "slices twice": Arrangement(repeats=(3, 9, 30, 31)),
+    "turned by 30 degrees": Arrangement(turned_deg=30.0),
+    "turned by -35 degrees": Arrangement(turned_deg=-35.0),
+    "nodding": Arrangement(nods_deg=15.0),
+    "looking up": Arrangement(nods_deg=-15.0),
     "thick slices": Arrangement(step=(0.0, 0.0, 5.0), size=(44, 84, 70)),
 }
 
@@ -149,7 +172,9 @@ def make_slices(
     level = levels_hu if modality == "CT" else levels_mr
     made = []
     for place, index in enumerate(arrangement.numbers()):
-        values = level(arrangement.points(index), parts) + rng.normal(0, 4, arrangement.size[1:])
+        values = level(arrangement.in_head(arrangement.points(index)), parts) + rng.normal(
+            0, 4, arrangement.size[1:]
+        )
         made.append(_slice(values, arrangement, index, place, modality, series, frame, syntax, slope))
     order = rng.permutation(len(made))
     return [made[n] for n in order]

@@ -57,11 +57,11 @@ def places_of(ds: Dataset) -> NDArray[np.float64]:
 
 
 def check_landmarks_gone_and_inside_kept(
-    found: list[tuple[NDArray[np.float64], Dataset]], air: float
+    found: list[tuple[NDArray[np.float64], Dataset]], air: float, arrangement: mf.Arrangement = mf.AXIAL
 ) -> None:
     seen = set()
     for levels, ds in found:
-        points = places_of(ds)
+        points = arrangement.in_head(places_of(ds))
         before = ds.pixel_array * float(ds.RescaleSlope) + float(ds.RescaleIntercept)
         kept = mf.inside(mf.SKULL, points)
         assert np.array_equal(levels[kept], before[kept])
@@ -104,9 +104,11 @@ def test_nose_lips_and_cheeks_go_and_every_voxel_of_the_skull_stays(head: list[P
 @pytest.mark.parametrize("name", sorted(set(mf.ARRANGEMENTS) - {"axial"}))
 def test_the_face_goes_however_the_slices_lie(tmp_path: Path, name: str) -> None:
     paths = mf.write(mf.make_slices(mf.ARRANGEMENTS[name]), tmp_path)
-    check_landmarks_gone_and_inside_kept(cleaned_levels(look_for_faces(paths), paths), -990)
+    found = cleaned_levels(look_for_faces(paths), paths)
+    check_landmarks_gone_and_inside_kept(found, -990, mf.ARRANGEMENTS[name])
 
 
+@pytest.mark.slow
 def test_the_ears_go_too_when_that_is_asked(head: list[Path], faces: Faces) -> None:
     without = look_for_faces(head, removes_ears=True)
     for ear in mf.EAR_TIPS_MM:
@@ -165,6 +167,7 @@ def _decoded(after: ParsedFile, ds: Dataset) -> NDArray[np.generic]:
     return pixels
 
 
+@pytest.mark.slow
 def test_an_enhanced_multi_frame_head_loses_its_face(tmp_path: Path) -> None:
     slices = mf.make_slices()
     (path,) = mf.write([mf.enhanced(slices)], tmp_path)
@@ -176,6 +179,7 @@ def test_an_enhanced_multi_frame_head_loses_its_face(tmp_path: Path) -> None:
     check_landmarks_gone_and_inside_kept(found, -990)
 
 
+@pytest.mark.slow
 def test_a_trunk_and_a_knee_keep_every_byte(tmp_path: Path) -> None:
     small = mf.Arrangement(size=(30, 130, 140), centre=(0.0, 0.0, 0.0))
     for number, parts in enumerate((mf.TRUNK, mf.KNEE)):
@@ -186,6 +190,7 @@ def test_a_trunk_and_a_knee_keep_every_byte(tmp_path: Path) -> None:
             assert faces.without_face(before, kind) == (before, Face.NONE)
 
 
+@pytest.mark.slow
 def test_a_lower_face_without_its_brain_is_held(tmp_path: Path) -> None:
     low = mf.Arrangement(size=(20, 100, 84), centre=(0.0, -6.0, -95.0))
     jaw: mf.Part = ((0, -80, -95), (30, 12, 30), 900)
@@ -193,6 +198,15 @@ def test_a_lower_face_without_its_brain_is_held(tmp_path: Path) -> None:
     faces = look_for_faces(paths)
     assert {reason_of(faces, path) for path in paths} == {"FACE_NOT_REMOVED"}
     assert {proof.face for proof in faces.proofs()} == {Face.IN_VIEW}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("axis", [1, 2])
+def test_a_head_whose_position_was_entered_wrongly_is_held(tmp_path: Path, axis: int) -> None:
+    turned = [mf.mirrored(part, axis) for part in mf.HEAD]
+    wide = mf.Arrangement(size=(64, 96, 70), centre=(0.0, 0.0, 0.0))
+    paths = mf.write(mf.make_slices(wide, turned), tmp_path)
+    assert {reason_of(look_for_faces(paths), path) for path in paths[:2]} == {"FACE_NOT_REMOVED"}
 
 
 def test_a_series_whose_pixels_cannot_be_read_is_held(tmp_path: Path, head: list[Path]) -> None:
@@ -220,6 +234,7 @@ def test_a_single_sagittal_scout_shows_no_profile(tmp_path: Path, head: list[Pat
     assert reason_of(look_for_faces([path]), path) == "FACE_NOT_REMOVED"
 
 
+@pytest.mark.slow
 def test_a_ct_scout_is_a_projection_and_says_so(tmp_path: Path, head: list[Path]) -> None:
     (ds,) = mf.make_slices(mf.Arrangement(size=(1, 90, 100), down=(0.0, 0.0, -1.0)), series=6)
     ds.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
@@ -298,6 +313,7 @@ def test_an_object_that_comes_weeks_later_is_cut_as_its_images_were(tmp_path: Pa
     assert reason_of(look_for_faces([path]), path) == "IMAGES_MISSING"
 
 
+@pytest.mark.slow
 def test_an_object_of_a_trunk_passes_when_its_images_are_known(tmp_path: Path) -> None:
     small = mf.Arrangement(size=(30, 130, 140), centre=(0.0, 0.0, 0.0))
     images = mf.write(mf.make_slices(small, mf.TRUNK), tmp_path / "images")
@@ -308,6 +324,7 @@ def test_an_object_of_a_trunk_passes_when_its_images_are_known(tmp_path: Path) -
     assert faces.without_face(before, kind) == (before, Face.NONE)
 
 
+@pytest.mark.slow
 def test_a_damaged_memory_is_no_memory(tmp_path: Path, head: list[Path]) -> None:
     memory = tmp_path / "faces"
     look_for_faces(head, keys=KEYS, memory=memory)
@@ -317,6 +334,7 @@ def test_a_damaged_memory_is_no_memory(tmp_path: Path, head: list[Path]) -> None
     assert reason_of(look_for_faces([path], keys=KEYS, memory=memory), path) == "IMAGES_MISSING"
 
 
+@pytest.mark.slow
 def test_what_was_cut_once_is_not_cut_again(tmp_path: Path, head: list[Path], faces: Faces) -> None:
     slices = []
     for path in head:
@@ -330,6 +348,7 @@ def test_what_was_cut_once_is_not_cut_again(tmp_path: Path, head: list[Path], fa
         assert again.without_face(before, kind) == (before, Face.REMOVED)
 
 
+@pytest.mark.slow
 def test_mr_loses_its_face_in_front_of_the_brain(tmp_path: Path) -> None:
     paths = mf.write(mf.make_slices(modality="MR", slope=0.5), tmp_path)
     faces = look_for_faces(paths, brain=mf.EllipsoidBrain())
@@ -343,12 +362,14 @@ def test_mr_loses_its_face_in_front_of_the_brain(tmp_path: Path) -> None:
             assert not near.any() or levels[near].max() < 50
 
 
+@pytest.mark.slow
 def test_mr_without_a_brain_finder_is_held(tmp_path: Path) -> None:
     paths = mf.write(mf.make_slices(modality="MR"), tmp_path)
     faces = look_for_faces(paths)
     assert {reason_of(faces, path) for path in paths} == {"FACE_NOT_REMOVED"}
 
 
+@pytest.mark.slow
 def test_pet_in_the_same_frame_is_cut_like_its_ct(tmp_path: Path, head: list[Path]) -> None:
     pet = mf.Arrangement(size=(30, 40, 40), step=(0.0, 0.0, 6.0), pixel_mm=5.0)
     paths = mf.write(mf.make_slices(pet, modality="PT", series=8), tmp_path)
