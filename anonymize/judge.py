@@ -18,7 +18,8 @@ from pydicom.charset import python_encoding
 from pydicom.datadict import dictionary_VM
 
 from anonymize import codes, content
-from anonymize.charsets import decoded, encoded_text
+from anonymize.charsets import decoded, encoded_text, is_decodable
+from anonymize.code_strings import is_term
 from anonymize.dates import (
     DatePolicy,
     capped_age,
@@ -33,7 +34,6 @@ from anonymize.elements import Element, Encoding, encode_element, encode_items, 
 from anonymize.keys import ProjectKeys
 from anonymize.private import SafeElement, safe_elements
 from anonymize.profile import Action, Profile, action_of, attribute_type, holds_document, row_of, types_inside
-from anonymize.terms import is_term
 from anonymize.text import TextCleaner, vocabulary
 from anonymize.uids import is_well_known, new_uid
 from medviz.core.errors import StudyUnreadable
@@ -704,21 +704,8 @@ def check_readable(value: bytes, character_set: bytes) -> None:
     StudyUnreadable
         ``WRONG_CHARACTER_SET``.
     """
-    if not value.isascii() and character_set.strip(b" \0") and not _is_decodable(value, character_set):
+    if not value.isascii() and character_set.strip(b" \0") and not is_decodable(value, character_set):
         raise wrong_character_set()
-
-
-@lru_cache(maxsize=4096)
-def _is_decodable(value: bytes, character_set: bytes) -> bool:
-    """Return whether a text can be decoded as declared; repertoires with escape codes are not checked."""
-    terms = [term.strip() for term in character_set.decode("latin-1").strip(" \0").split("\\")]
-    if len(terms) > 1:
-        return True
-    try:
-        value.decode(python_encoding.get(terms[0], "latin-1"))
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def wrong_character_set() -> StudyUnreadable:

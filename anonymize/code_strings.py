@@ -9,7 +9,7 @@ from pathlib import Path
 from anonymize.denylist import words_of
 from anonymize.text import vocabulary
 
-_TERMS = Path(__file__).with_name("terms.txt")
+_TERMS = Path(__file__).with_name("code_strings.txt")
 _LEGAL = re.compile(r"^[A-Za-z0-9_ .+/-]{0,16}$")
 _TECHNICAL = re.compile(r"^(?:\d{1,6}|[a-z]{0,5}\d{1,4}[a-z]{0,5}\d{0,3}[a-z]?|[a-z]{1,3})$")
 
