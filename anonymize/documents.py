@@ -193,7 +193,9 @@ def _page(source: Any, number: int) -> tuple[Picture, list[_Word], tuple[float, 
     picture = np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else picture.copy()
     words = _words(page, picture.shape[1], picture.shape[0])
     page.close()
-    return picture, words, (float(width), float(height))
+    # a trifle less than the pixels, so that a second rendering has as many
+    size = (np.floor(np.array(picture.shape[1::-1]) / scale * 1000) / 1000).tolist()
+    return picture, words, (size[0], size[1])
 
 
 def _words(page: Any, width: int, height: int) -> list[_Word]:
