@@ -92,7 +92,7 @@ _GROUPS: Mapping[str, tuple[str, str]] = {
 }
 
 
-_HIPAA = {
+_HIPAA: Mapping[str, str] = {
     DatePolicy.MOVED: "HIPAA: moved dates are outside Safe Harbor and need an expert's determination.",
     DatePolicy.KEPT: "HIPAA: kept dates are outside Safe Harbor; at most this is a limited data set.",
     DatePolicy.YEARS: "HIPAA: Safe Harbor also asks that nobody here knows the rest to identify a person.",

@@ -146,9 +146,7 @@ def _workers_here() -> int:
 
 
 def _record_run(home: Path, report: ArchiveReport) -> None:
-    from review.audit import Action, write
-
-    detail = {
+    detail: dict[str, str | int] = {
         "profile": report.profile,
         "archive": report.source_id[:16],
         "studies": len(report.studies),
@@ -156,7 +154,7 @@ def _record_run(home: Path, report: ArchiveReport) -> None:
         "held": sum(report.held().values()),
         "keeps_face": int(report.keeps_face),
     }
-    write(home, Action.DEIDENTIFIED, actor=getpass.getuser(), detail=detail)
+    _write_audit(home, "DEIDENTIFIED", detail)
 
 
 def _tell(report: ArchiveReport, out: Path, *, json: bool) -> None:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import pytest
 from anonymize import archive, quarantine
 from anonymize.archive import deidentify_archive
 from anonymize.crew import Done, worked_through
+from anonymize.deid import Orders
 from anonymize.keys import ProjectKeys
 from anonymize.report import read_archive_report, read_report
 from medviz.core.errors import BadInput, Cancelled, NotAllowed, StorageFull
@@ -343,8 +345,8 @@ def test_a_study_that_lost_a_file_of_its_output_is_done_again(source: Path, tmp_
     assert content_of(tmp_path / "out") == before
 
 
-def start_worker(source: Path, out: Path, home: Path, workers: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.archive_worker", source, out, home, str(workers)]
+def start_worker(source: Path, out: Path, home: Path, *numbers: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.archive_worker", source, out, home, *map(str, numbers)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
 
 
@@ -395,6 +397,45 @@ def test_memory_does_not_grow_with_the_archive(tmp_path: Path) -> None:
         assert written == patients * 20
         peaks.append(peak_kb / 1024)
     assert peaks[1] - peaks[0] < 15, f"peak memory {peaks} MiB for 300 and 1200 files"
+
+
+class FailingEscrow:
+    """Takes notes, and cannot write them down."""
+
+    def note(self, kind: str, raw_original: str, new: str) -> None:
+        pass
+
+    def seal(self) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_no_file_goes_out_before_the_escrow_has_taken_it_down(source: Path, tmp_path: Path) -> None:
+    def make() -> Orders:
+        return replace(make_raw.orders("basic"), escrow=FailingEscrow())
+
+    with pytest.raises(StorageFull):
+        deidentify_archive(source, tmp_path / "out", make, settings_home=tmp_path / "home")
+    assert not list((tmp_path / "out").rglob("*.dcm"))
+
+
+@pytest.mark.slow
+def test_a_file_of_four_gigabytes_goes_through_in_little_memory(tmp_path: Path) -> None:
+    """Sixteen-bit frames of 16384 x 16383, eight of them: as long as a native value can be (PS3.5 7.1.1)."""
+    ds = make_raw.ct_slice()
+    ds.Rows, ds.Columns, ds.NumberOfFrames = 16384, 16383, 8
+    data = make_raw.to_bytes(ds)
+    value = len(data) - len(ds.PixelData)
+    length = 16384 * 16383 * 8 * 2
+    (tmp_path / "in").mkdir()
+    with (tmp_path / "in" / "large").open("wb") as stream:
+        stream.write(data[: value - 4] + length.to_bytes(4, "little"))
+        stream.truncate(value + length)
+    with start_worker(tmp_path / "in", tmp_path / "out", tmp_path / "home", 1, 1024) as process:
+        written = int(process.communicate()[0].split()[0])
+    folder = studies_in(tmp_path / "out")[0]
+    assert (written, read_report(folder).problems) == (1, ())
+    assert next(folder.glob("*.dcm")).stat().st_size > length
+    shutil.rmtree(tmp_path)
 
 
 # --- the crew ---
