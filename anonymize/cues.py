@@ -152,6 +152,7 @@ _TITLE = re.compile(
 )
 _INDEX_ORDER = re.compile(r"^\s*([A-Z][\w'’-]+), ([A-Z][\w'’-]+)\b(?: [A-Z]\b\.?)?", re.MULTILINE)
 _ANY_TITLE = re.compile(r"\b(?:mr|mrs|ms|miss|dr|prof|sir|nurse|by|copy to)\b\.?", re.IGNORECASE)
+_CLAUSE_ENDS = re.compile(r"\s*(?:[.,;:)]|$|(?:and|for|on|at|before|after|who|in|from|to)\b)", re.IGNORECASE)
 _NEXT_WORD = re.compile(r"\s+([^\W\d_]+)")
 _PHYSICIAN = re.compile(r"(?:dr|prof|professor|doctor|doktor|oa)\b", re.IGNORECASE)
 _AFTER_TITLE = re.compile(r"[ .,&/]*(?:(?:dr|prof|med|dent|h\.?c)\b\.?\s*)*", re.IGNORECASE)
@@ -299,19 +300,16 @@ def titled(text: str) -> Iterator[Span]:
 def _titled_in_one_case(text: str) -> Iterator[Span]:
     """Yield titles, or by, with the names behind them where case tells nothing: mr hare, DR TEMPLE SWEET."""
     for title in _ANY_TITLE.finditer(text):
-        end = title.end()
+        end, is_title = title.end(), title[0].lower() not in ("by", "copy to")
         for word in _NEXT_WORD.finditer(text, title.end(), title.end() + 40):
             low = word[1].casefold()
             is_plain = is_core(low) or (is_word(low) and not is_name(low))
-            if (
-                word.start() != end
-                or is_plain
-                or (title[0].lower().startswith(("by", "copy")) and is_common_word(low))
-            ):
+            is_thing = is_common_word(low) and not is_title and not _CLAUSE_ENDS.match(text, word.end())
+            if word.start() != end or is_plain or is_thing:
                 break
             end = word.end()
         if end > title.end():
-            yield (title.end() if title[0].lower().startswith(("by", "copy")) else title.start()), end
+            yield (title.start() if is_title else title.end()), end
 
 
 def _in_index_order(text: str) -> Iterator[Span]:

@@ -277,7 +277,8 @@ class _Judgement:
         if self._follows_initial(index):
             return True
         if token.is_all_upper:
-            return is_well_known_name(token.low) and not (self.is_running and is_common_word(token.low))
+            is_plain = self.is_running and is_common_word(token.low)
+            return is_well_known_name(token.low) and (not is_plain or self._acts(index))
         if token.starts_sentence and (self.is_running or self._next(index) in neighbours("objects")):
             return self._acts(index)
         return self.is_running or is_well_known_name(token.low)
@@ -302,15 +303,16 @@ class _Judgement:
         return self.tokens[index + 1].low if index + 1 < len(self.tokens) else ""
 
     def _acts(self, index: int) -> bool:
-        """Return whether a frequent name with a capital does what people do: Mark was, Grace said."""
-        token = self.tokens[index]
-        following = self._next(index)
-        is_shown = token.is_upper and not token.is_all_upper and is_well_known_name(token.low)
-        return is_shown and following in (
-            neighbours("acts")
-            if is_given_name(token.low) or (not is_core(token.low) and not is_common_word(token.low))
-            else neighbours("says")
-        )
+        """Return whether a name with a capital does what people do: Mark was, Grace said."""
+        token, following = self.tokens[index], self._next(index)
+        if not token.is_upper or not is_name(token.low):
+            return False
+        if following in neighbours("says") and not is_core(token.low):
+            return True
+        if token.is_all_upper or not is_well_known_name(token.low):
+            return False
+        is_plain = is_core(token.low) or is_common_word(token.low)
+        return following in neighbours("says" if is_plain and not is_given_name(token.low) else "acts")
 
     def _follows_initial(self, index: int) -> bool:
         """Return whether an initial stands before a word: J. Stone."""

@@ -124,9 +124,12 @@ def _is_listed(word: str) -> bool:
 
 @lru_cache(maxsize=65536)
 def is_core(word: str) -> bool:
-    """Return whether a folded word, or the word it is a regular form of, stands in words.txt."""
+    """Return whether a folded word, or the word it is a regular form of, stands in words.txt.
+
+    A form that is a frequent name (Wells, Waters) does not count.
+    """
     own = own_words()
-    return word in own or any(base in own for base in bases(word))
+    return word in own or (not is_well_known_name(word) and any(base in own for base in bases(word)))
 
 
 @lru_cache(maxsize=1)
