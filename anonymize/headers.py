@@ -249,7 +249,7 @@ def _list(element: Element, vr: str, character_set: bytes, deny: DenyList) -> No
             deny.add_text(text)
 
 
-def fixed_uids(parsed: ParsedFile, keys: ProjectKeys, profile: Profile | bytes) -> dict[int, str]:
+def fixed_uids(parsed: ParsedFile, keys: ProjectKeys, profile: Profile) -> dict[int, str]:
     """Return the UIDs that study, series and instance leave with: new ones, unless the profile retains them.
 
     Raises
@@ -267,9 +267,9 @@ def fixed_uids(parsed: ParsedFile, keys: ProjectKeys, profile: Profile | bytes) 
     return {tag: retained_or_new(keys, uid, profile) for tag, uid in found.items()}
 
 
-def retained_or_new(keys: ProjectKeys, uid: str, profile: Profile | bytes) -> str:
+def retained_or_new(keys: ProjectKeys, uid: str, profile: Profile) -> str:
     """Return the UID itself under a profile that retains UIDs and when it is one, otherwise a new one."""
-    is_retained = isinstance(profile, Profile) and profile.uses("retain_uids") and _UID.match(uid)
+    is_retained = profile.uses("retain_uids") and _UID.match(uid)
     return uid if is_retained else new_uid(keys, uid)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -381,7 +382,7 @@ def _settled(basic: str, kind: str) -> Action:
 
 
 def explain(tag: int | str, profile: Profile) -> str:
-    """Return in one or two sentences what happens to an attribute, and by which row.
+    """Return in a few sentences what happens to an attribute, and by which row, options and types.
 
     Parameters
     ----------
@@ -396,21 +397,49 @@ def explain(tag: int | str, profile: Profile) -> str:
     number = _tag_number(tag)
     row, action = row_of(number), action_of(number, profile, kind="ct-image")
     name = keyword_for_tag(number) or ("Private attribute" if number >> 16 & 1 else "Unknown attribute")
-    what = f"({number >> 16:04X},{number & 0xFFFF:04X}) {name}: {_WORDS[action]}"
+    done = _PSEUDONYM if number in _PERSON else _WORDS[action]
+    what = f"({number >> 16:04X},{number & 0xFFFF:04X}) {name}: {done}"
+    if number in _NEVER:
+        return f"{what} It cannot be true of the changed object any more."
     if row is None:
         return f"{what} It is not a row of PS3.15 Table E.1-1."
+    if number >> 16 & 1 and action is Action.CLEAN:
+        what = f"{what} Only elements of the list of safe ones stay, their blocks numbered anew."
+    return f"{what} {_source(row, profile)}{_by_type(row, number, profile)}"
+
+
+def _source(row: Row, profile: Profile) -> str:
+    """Return the row and what the profile's options change in it, and which other options would."""
     used = [f"{option}={row.options[option]}" for option in profile.options if option in row.options]
-    return (
-        f"{what} Row '{row.name}' of PS3.15 Table E.1-1: Basic {row.basic}{''.join(f', {u}' for u in used)}."
-    )
+    others = [f"{option}={action}" for option, action in row.options.items() if option not in profile.options]
+    told = f"Row '{row.name}' of PS3.15 Table E.1-1: Basic {row.basic}{''.join(f', {one}' for one in used)}."
+    return f"{told} Not in this profile: {', '.join(others)}." if others else told
 
 
+def _by_type(row: Row, tag: int, profile: Profile) -> str:
+    """Return how a compound action comes out in the kinds of objects; empty when it is not one."""
+    if "/" not in row.basic or any(option in row.options for option in profile.options):
+        return ""
+    kinds = {kind: action_of(tag, profile, kind=kind) for kind in table()["modules"]}
+    counted = Counter(kinds.values())
+    parts = (f"{_OUTCOMES[action]} in {count} kinds of objects" for action, count in counted.most_common())
+    return f" By the attribute's type: {', '.join(parts)}."
+
+
+_PERSON = (0x00100010, 0x00100020)
+_PSEUDONYM = "replaced by a pseudonym made with the project's key."
+_OUTCOMES = {
+    Action.DUMMY: "a dummy",
+    Action.EMPTY: "emptied",
+    Action.REMOVE: "removed",
+    Action.NEW_UID: "new UIDs inside",
+}
 _WORDS = {
     Action.DUMMY: "replaced by a dummy value.",
-    Action.EMPTY: "emptied (the patient's name and ID get a pseudonym).",
+    Action.EMPTY: "emptied.",
     Action.REMOVE: "removed.",
     Action.KEEP: "kept; sequences are cleaned inside, ages above 89 years become 090Y.",
-    Action.CLEAN: "cleaned: dates moved, words that may identify dropped.",
+    Action.CLEAN: "cleaned: dates moved, words that may identify dropped, items judged one by one.",
     Action.NEW_UID: "replaced by a new UID, the same wherever the old one stands.",
     Action.JUDGE: "judged by VR: numbers stay, text is cleaned, dates moved or removed, other bytes removed.",
     Action.KEEP_EXACTLY: "kept exactly, as the profile asks.",
