@@ -170,7 +170,8 @@ def deidentify(
     heard = replace(raw, raw_files=(*raw.raw_files, *also_learn_from))
     deny = learn(heard, progress=_part(progress, 0.0, 0.2))
     faces = _faces(raw, orders, _part(progress, 0.2, 0.3))
-    judge = Judge(orders.profile, orders.keys, TextCleaner(deny, orders.prose or PresidioReader()))
+    cleaner = TextCleaner(deny, orders.prose or PresidioReader(), orders.profile.text)
+    judge = Judge(orders.profile, orders.keys, cleaner)
     with _fresh_folder(folder) as partial:
         work = _Work(orders, judge, faces, partial, problems=list(raw.problems))
         tell = _part(progress, 0.3, 1.0)
