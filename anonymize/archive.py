@@ -63,6 +63,8 @@ _MOST_DIRECTORY_BYTES = 1 << 29
 _HEADERS_A_JOB = 256
 _FEW_FILES = 512
 _SORTING = 0.1
+_TRIED_AGAIN = frozenset({"UNREADABLE", "CHANGED_WHILE_READ", "IMAGES_MISSING", "UNFORESEEN"})
+"""Reasons that may be gone by the next run: other studies are known, rights and files may be mended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +229,8 @@ def orders_identity(orders: Orders) -> str:
 
 def tools_identity(orders: Orders) -> str:
     """Return in words what contents were judged with; a study with held files is done again with more."""
-    reads = "pictures read" if orders.tools.finder else "pictures not read"
-    return f"{reads}, {'brain found' if orders.brain else 'no brain finder'}"
+    reader = "a reader for text in pictures" if orders.tools.finder else "no reader for text in pictures"
+    return f"{reader}, {'a finder for brains in MR' if orders.brain else 'no finder for brains in MR'}"
 
 
 def _begun(place: Place, orders: Orders) -> ArchiveReport | None:
@@ -493,6 +495,8 @@ def _done_before(place: Place, job: StudyJob, orders: Orders) -> Outcome | None:
         return None
     if report.problems and report.origin.made_with != tools_identity(orders):
         return None
+    if any(problem.reason in _TRIED_AGAIN for problem in report.problems):
+        return None
     if not all((folder / file.name).is_file() for file in report.files):
         return None
     return _outcome(job, len(report.files), report.problems)
@@ -511,7 +515,14 @@ def _study_done(
             raw = _copied(archive, job, copies, _part(progress, 0.0, 0.1))
             study = deidentify(raw, staged, orders, progress=_part(progress, 0.1, 1.0), keeps_empty=True)
             _sign(staged, job, orders)
-            keep_all(raw, study.problems, home=place.home, profile=study.profile, study_uid=job.study_uid)
+            keep_all(
+                raw,
+                study.problems,
+                home=place.home,
+                profile=study.profile,
+                study_uid=job.study_uid,
+                is_repeated=(place.out / job.study_uid).is_dir(),
+            )
             _put_in_place(staged, place.out / job.study_uid)
     except (StorageFull, Cancelled):
         raise

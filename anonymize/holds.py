@@ -93,12 +93,17 @@ def keep_all(
     home: Path,
     profile: str,
     study_uid: str,
+    is_repeated: bool = False,
     now: datetime | None = None,
 ) -> None:
-    """Move a study's held files from its quarantine to where a person can judge them."""
+    """Move a study's held files from its quarantine to where a person can judge them.
+
+    What an earlier run held of the same study and this one did not is no longer waited for.
+    """
     by_ordinal = {int(path.stem): path for path in raw.raw_files}
     moment = (now or datetime.now(UTC)).isoformat(timespec="seconds")
     copies: Counter[str] = Counter()
+    kept: set[str] = set()
     for problem in problems:
         path = by_ordinal.get(problem.ordinal)
         if path is None or problem.reason in NOT_KEPT:
@@ -118,6 +123,11 @@ def keep_all(
             held_at=moment,
         )
         _keep(path, hold, home)
+        kept.add(hold.id)
+    if is_repeated:
+        for hold in held_files(home):
+            if (hold.study_uid, hold.profile) == (study_uid, profile) and hold.id not in kept:
+                discard(home, hold)
 
 
 def _keep(raw_path: Path, hold: Hold, home: Path) -> None:

@@ -6,6 +6,7 @@ import getpass
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -104,14 +105,21 @@ def run(
         _deidentify(source, out, name, settings, workers=workers, keep_face=keep_face, json=json)
 
 
-def orders_of(profile: str, home: Path, threads: int, keeps_face: bool) -> Orders:
+def orders_of(profile: str, settings: Settings, threads: int, keeps_face: bool) -> Orders:
     """Return the orders, in whichever process this is; nothing in it reaches out or prints a value."""
     from anonymize.deid import make_orders
+    from pipelines.segmenters.brain import HeadBrain
 
     os.umask(0o077)
     silence_libraries()
     close_network()
-    return make_orders(profile, settings_home=home, threads=threads, keeps_face=keeps_face)
+    return make_orders(
+        profile,
+        settings_home=settings.home,
+        threads=threads,
+        brain=HeadBrain(models=settings.models, threads=threads),
+        keeps_face=keeps_face,
+    )
 
 
 def _deidentify(
@@ -127,7 +135,7 @@ def _deidentify(
         report = deidentify_archive(
             source,
             out,
-            partial(orders_of, profile, settings.home, threads, bool(keep_face)),
+            partial(orders_of, profile, settings, threads, bool(keep_face)),
             settings_home=settings.home,
             workers=hands,
             most_unpacked_gb=settings.most_unpacked_gb,
@@ -282,7 +290,8 @@ def judge(
             reason="OPTION_MISSING",
             mend="--fill BOX, --pass, --discard or --keep-face REASON.",
         )
-    home = load_settings().home
+    settings = load_settings()
+    home = settings.home
     boxes = [box_of(text) for text in fill or ()]
     holds = tuple(dict.fromkeys(hold for name in names for hold in find_holds(home, name)))
     if discard:
@@ -290,7 +299,7 @@ def judge(
         told = []
     else:
         told = _judge_all(
-            holds, out, home, None if keep_face else boxes, keep_face=keep_face, profile=profile
+            holds, out, settings, None if keep_face else boxes, keep_face=keep_face, profile=profile
         )
     if json:
         print_json({"judged": [hold.id for hold in holds], "files": [str(path) for path in told]})
@@ -301,20 +310,27 @@ def judge(
 
 
 def _judge_all(
-    holds: Sequence[Hold], out: Path, home: Path, boxes: Sequence[Any] | None, *, keep_face: str, profile: str
+    holds: Sequence[Hold],
+    out: Path,
+    settings: Settings,
+    boxes: Sequence[Any] | None,
+    *,
+    keep_face: str,
+    profile: str,
 ) -> list[Path]:
     from anonymize.archive import check_orders, sole_use
     from anonymize.holds import judge as judge_one
     from anonymize.report import read_archive_report
 
+    home, name = settings.home, profile or holds[0].profile
     verdict = "keep face" if keep_face else "fill" if boxes else "pass"
     code = checked_face_reason(keep_face) if keep_face else "text" if boxes else "names nobody"
     earlier = _index_of(out, read_archive_report)
-    orders = orders_of(profile or holds[0].profile, home, load_settings().threads, earlier.keeps_face)
+    orders = orders_of(name, settings, settings.threads, earlier.keeps_face)
     check_orders(earlier, orders)
     if keep_face:
-        orders = orders_of(profile or holds[0].profile, home, load_settings().threads, True)
         record_kept_face(home, keep_face)
+        orders = replace(orders, keeps_face=True)
     paths = []
     with sole_use(out, home, orders.keys):
         for hold in holds:

@@ -18,7 +18,7 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from anonymize import archive, quarantine
+from anonymize import archive, quarantine, sources
 from anonymize.archive import deidentify_archive
 from anonymize.crew import Done, worked_through
 from anonymize.deid import Orders
@@ -254,12 +254,22 @@ def test_a_damaged_entry_of_a_zip_is_held_and_the_rest_goes_out(source: Path, tm
     assert sum(report.held().values()) == 1
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_folder_that_may_not_be_read_is_told(source: Path, tmp_path: Path) -> None:
-    (source / "disc1").chmod(0)
+def test_a_folder_that_may_not_be_read_is_told_and_read_by_the_next_run(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = os.scandir
+
+    def forbidden(path: bytes) -> object:
+        if path.endswith(b"disc1"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return scan(path)
+
+    monkeypatch.setattr(sources.os, "scandir", forbidden)
     report = run_archive(source, tmp_path / "out", tmp_path / "home")
-    (source / "disc1").chmod(0o755)
-    assert dict(report.outside) == {"UNREADABLE": 1}
+    assert (report.written, dict(report.outside)) == (8, {"UNREADABLE": 1})
+    monkeypatch.undo()
+    report = run_archive(source, tmp_path / "out", tmp_path / "home")
+    assert (report.written, dict(report.outside)) == (12, {})
 
 
 def test_a_full_disk_keeps_finished_studies_and_the_next_run_does_the_rest(

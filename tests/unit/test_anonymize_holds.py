@@ -160,6 +160,17 @@ def test_the_same_broken_file_twice_is_held_twice(tmp_path: Path) -> None:
     assert len({hold.id for hold in found}) == len({hold.ordinal for hold in found}) == 2
 
 
+def test_a_file_that_was_sent_again_whole_no_longer_waits(tmp_path: Path) -> None:
+    make_raw.write_study(tmp_path / "in", slices=2)
+    path = tmp_path / "in" / "series" / "Rumpelstein_000.dcm"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
+    assert run(tmp_path).held() == {"TRUNCATED": 1}
+    path.write_bytes(whole)
+    assert run(tmp_path).held() == {}
+    assert list(holds.held_files(tmp_path / "home")) == []
+
+
 def test_holds_are_found_by_name_series_and_study(archive: ArchiveReport, tmp_path: Path) -> None:
     hold, home = only_hold(tmp_path), tmp_path / "home"
     for name in (hold.id, hold.series_uid, hold.study_uid):
