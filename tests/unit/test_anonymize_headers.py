@@ -360,3 +360,31 @@ def test_objects_that_often_hold_text_are_read_and_masks_and_doses_are_not(
 ) -> None:
     parsed = picture(sop_class, **values)
     assert headers.may_carry_text(parsed, headers.check_kind(parsed)) is expected
+
+
+@pytest.mark.parametrize("profile", profile_names())
+def test_the_second_time_nothing_changes_any_more(tmp_path: Path, profile: str) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a").write_bytes(make_raw.Planted().to_bytes())
+    make_raw.write(make_raw.ct_slice(1), tmp_path / "in" / "b")
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    once = run(tmp_path / "in", tmp_path / "one", profile=profile)
+    for extra in (path for path in once.folder.rglob("*") if path.is_file() and path not in once.files):
+        extra.unlink()
+    twice = run(once.folder, tmp_path / "two", profile=profile)
+
+    before, after = ({path.name: path.read_bytes() for path in study.files} for study in (once, twice))
+    assert len(before) == 2
+    assert after == before
+
+
+def test_under_another_key_a_deidentified_study_gets_new_uids_and_a_new_pseudonym(tmp_path: Path) -> None:
+    make_raw.write_study(tmp_path / "in", slices=1)
+    once = pydicom.dcmread(run(tmp_path / "in", tmp_path).files[0])
+    (tmp_path / "other").mkdir()
+    other = make_raw.orders(keys=ProjectKeys(bytes(31) + b"x"))
+    again = pydicom.dcmread(make_raw.deidentified(tmp_path / "out", tmp_path / "other", other).files[0])
+
+    for keyword in ("SOPInstanceUID", "StudyInstanceUID", "PatientID", "PatientName", "StudyDate"):
+        assert once[keyword].value != again[keyword].value
