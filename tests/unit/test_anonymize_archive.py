@@ -260,7 +260,7 @@ def test_a_folder_that_may_not_be_read_is_told_and_read_by_the_next_run(
     scan = os.scandir
 
     def forbidden(path: bytes) -> object:
-        if path.endswith(b"disc1"):
+        if os.fsencode(path).endswith(b"disc1"):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         return scan(path)
 
