@@ -171,7 +171,7 @@ def _bare_film(film: bytes) -> tuple[bytes, tuple[str, ...]]:
             lane = _video_lane(source)
             notes = _lane_notes(source)
             container = _container(source.format.name)
-            with av.open(out, "w", format=container, options={"fflags": "+bitexact"}) as target:
+            with av.open(out, "w", format=container, options=_writing(container)) as target:
                 _copy_pictures(source, lane, target)
     except (av.FFmpegError, ValueError, IndexError):
         raise broken("PIXELS_UNREADABLE") from None
@@ -193,6 +193,11 @@ def _check_same(film: bytes, bare: bytes) -> None:
 def _container(name: str) -> str:
     """Return the container to write for one that was read; those of the MP4 family become MP4."""
     return next((_CONTAINERS[part] for part in name.split(",") if part in _CONTAINERS), "mp4")
+
+
+def _writing(container: str) -> dict[str, str]:
+    """Return how to write a container: no program's name, no time, no bit rates of the film before."""
+    return {"fflags": "+bitexact"} | ({"write_btrt": "0"} if container == "mp4" else {})
 
 
 def _lane_notes(source: Any) -> tuple[str, ...]:

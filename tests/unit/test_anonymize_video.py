@@ -82,6 +82,13 @@ def test_a_film_without_text_keeps_its_frames_and_loses_its_notes(container: str
     assert (result.frames, result.boxes) == (make_documents.VIDEO_FRAMES, 0)
 
 
+@pytest.mark.parametrize("container", ["mp4", "mpegts"])
+def test_cleaning_a_clean_film_again_changes_nothing(container: str) -> None:
+    once = cleaned(make_documents.mp4(note="by Rumpelstein", container=container))
+    again = without_identity(once.parsed, make_raw.BrightFinder(), DenyList())
+    assert stream_of(again) == stream_of(once)
+
+
 def test_the_same_film_gives_the_same_bytes() -> None:
     assert stream_of(cleaned(film())) == stream_of(cleaned(film()))
 
