@@ -7,6 +7,7 @@ texts are cleaned, names become dummies, dates follow the profile, references ar
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 from anonymize.charsets import decoded
 from anonymize.codes import code_of
@@ -72,15 +73,15 @@ def concept_name(item: tuple[Element, ...], encoding: Encoding) -> tuple[Element
 
 
 @lru_cache(maxsize=4096)
-def _listed(scheme: str, value: str, value_type: str) -> dict[str, dict[str, str]] | None:
+def _listed(scheme: str, value: str, value_type: str) -> dict[str, Any] | None:
     """Return the row of Table E.3.4-1 for a concept; the one of its value type where there are several."""
     rows = _rows().get((scheme, value), [])
     return next((row for row in rows if row["value_type"] == value_type), rows[0] if rows else None)
 
 
 @lru_cache(maxsize=1)
-def _rows() -> dict[tuple[str, str], list[dict[str, dict[str, str]]]]:
-    found: dict[tuple[str, str], list[dict[str, dict[str, str]]]] = {}
+def _rows() -> dict[tuple[str, str], list[dict[str, Any]]]:
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in table()["content"]:
         found.setdefault((row["scheme"].upper(), row["code"]), []).append(row)
     return found

@@ -33,7 +33,16 @@ from anonymize.denylist import words_of
 from anonymize.elements import Element, Encoding, encode_element, encode_items, known_vr, read_items
 from anonymize.keys import ProjectKeys
 from anonymize.private import SafeElement, safe_elements
-from anonymize.profile import Action, Profile, action_of, attribute_type, holds_document, row_of, types_inside
+from anonymize.profile import (
+    Action,
+    Profile,
+    action_of,
+    attribute_type,
+    holds_document,
+    modality_of,
+    row_of,
+    types_inside,
+)
 from anonymize.text import TextCleaner, vocabulary
 from anonymize.uids import is_well_known, new_uid
 from medviz.core.errors import StudyUnreadable
@@ -104,7 +113,8 @@ _DUMMIES = {
 _NUMBER_BYTES = {"US": 2, "SS": 2, "US or SS": 2, "FD": 8, "SV": 8, "UV": 8, "OV": 8}
 _SHORTEST_NAME, _LONGEST_CHANCE = 2, 8
 _GRAPHIC_LAYER = 0x00700002
-_RENAMED = {0x00080060: "OT", _GRAPHIC_LAYER: "LAYER", 0x00700080: "LABEL"}
+_MODALITY = 0x00080060
+_RENAMED = {_MODALITY: "OT", _GRAPHIC_LAYER: "LAYER", 0x00700080: "LABEL"}
 """Code strings that an object needs and a house may invent: modality, layer of graphics, content label."""
 _TEXT_DUMMY = b"REMOVED"
 _DEEPEST_DUMMY = 4
@@ -286,6 +296,8 @@ class Judge:
             return _Value(b"", "kept") if vr not in _NUMBER_VRS else self._by_vr(element, vr, place)
         if action is Action.KEEP:
             return self._kept(element, vr, place)
+        if action is Action.NEW_UID and vr == "UI":
+            return self._uids(element.value)
         return self._by_vr(element, vr, place)
 
     def _dummy(self, element: Element, vr: str) -> _Value:
@@ -299,7 +311,7 @@ class Judge:
 
     def _by_vr(self, element: Element, vr: str, place: Place) -> _Value:
         if vr == "UI":
-            return self._uids(element.value)
+            return self._uids(element.value, may_stay=self.profile.uses("retain_uids"))
         if vr in ("DA", "DT", "TM"):
             return self._time(element, vr, place)
         if vr in _TEXT_VRS or vr == "AE":
@@ -322,9 +334,7 @@ class Judge:
         if vr in ("DA", "DT", "TM"):
             return self._time(element, vr, place, policy=DatePolicy.KEPT)
         if vr == "UI":
-            texts = element.value.decode("latin-1").strip(" \0").split("\\")
-            whole = all(_UID.match(text) for text in texts)
-            return _Value(element.value, "kept") if whole else self._uids(element.value)
+            return self._uids(element.value, may_stay=True)
         if vr not in _TEXT_VRS or not _names_things(element.tag):
             return self._by_vr(element, vr, place)
         names = self.cleaner.deny.names
@@ -345,14 +355,16 @@ class Judge:
                 raise held()
         return _Value(element.value, "kept")
 
-    def _uids(self, value: bytes) -> _Value:
+    def _uids(self, value: bytes, *, may_stay: bool = False) -> _Value:
+        """Return new UIDs; the standard's own stay, and all that are UIDs where an option retains them."""
         texts = [part.strip(" \0") for part in value.decode("utf-8", "surrogateescape").split("\\")]
-        mapped = [self._uid(text) for text in texts]
+        mapped = [
+            text
+            if not text or is_well_known(text) or (may_stay and _UID.match(text))
+            else new_uid(self.keys, text)
+            for text in texts
+        ]
         return _Value("\\".join(mapped).encode(), "kept" if mapped == texts else "new UID")
-
-    def _uid(self, text: str) -> str:
-        is_retained = self.profile.uses("retain_uids") and _UID.match(text)
-        return text if not text or is_retained or is_well_known(text) else new_uid(self.keys, text)
 
     def _time(self, element: Element, vr: str, place: Place, *, policy: DatePolicy | None = None) -> _Value:
         policy = policy or self.profile.dates
@@ -389,6 +401,8 @@ class Judge:
             return self._unreadable(
                 element, vr, place
             )  # two-byte characters, or something hidden behind a text
+        if element.tag in _LABELS and self._is_clean_label(element.tag, text, place):
+            return _Value(element.value, "kept")
         parts = [text] if vr in _ONE_VALUE_VRS else text.split("\\")
         cleaned = [self.cleaner.cleaned(part) for part in parts]
         if cleaned == [part.strip(" \0") for part in parts]:
@@ -400,6 +414,11 @@ class Judge:
             return _Value(value, "cleaned")
         kind = attribute_type(element.tag, parent=place.parent, kind=place.kind)
         return self._dummy(element, vr) if kind[0] == "1" else _EMPTIED
+
+    def _is_clean_label(self, tag: int, text: str, place: Place) -> bool:
+        """Return whether a label is harmless and ends with its item's number, as `_label` leaves it."""
+        stem = text.removesuffix(f" {place.number}")
+        return stem != text and stem in (_LABELS[tag], self.cleaner.cleaned(stem))
 
     def _label(self, element: Element, value: bytes, place: Place) -> _Value:
         """Return a cleaned label with its item's number, so that labels stay different from each other."""
@@ -414,7 +433,8 @@ class Judge:
             return _Value(element.value, "kept")
         parts = [part.strip(" \0") for part in element.value.decode("latin-1").split("\\")]
         after = [
-            part if self._is_harmless_term(part) else self._term_instead(element.tag, part) for part in parts
+            part if self._is_harmless_term(part) else self._term_instead(element.tag, part, place.kind)
+            for part in parts
         ]
         if element.tag == _SEX and after[0] not in ("M", "F", "O"):
             return _EMPTIED
@@ -434,8 +454,10 @@ class Judge:
         named = (word for word in words_of(part) if self.cleaner.deny.names_word(word))
         return is_term(part) and all(word in vocabulary() for word in named)
 
-    def _term_instead(self, tag: int, part: str) -> str:
+    def _term_instead(self, tag: int, part: str, kind: str) -> str:
         """Return what stands for a code string that is no term; layers stay different from each other."""
+        if tag == _MODALITY:
+            return modality_of(kind)
         if tag != _GRAPHIC_LAYER:
             return _RENAMED.get(tag, "REMOVED")
         digest = self.keys.digest("layer", part.encode("latin-1")).hex()
@@ -566,7 +588,8 @@ class Judge:
         if vr == "SQ" and action is Action.DUMMY:
             instead = Action.EMPTY if tag == content.MEASURED else Action.DUMMY
             return self._judge_as(element, vr, place, instead)
-        if vr == "SQ" or (tag not in (content.TEXT, content.PERSON) and action is not Action.DUMMY):
+        has_own_row = tag not in (content.TEXT, content.PERSON)
+        if vr == "SQ" or (has_own_row and action not in (Action.DUMMY, Action.KEEP)):
             return self.judged(element, place)
         judged = self._judge_as(element, vr, place, action)
         if judged.encoded and element.value and not _is_empty(judged, vr):

@@ -281,6 +281,48 @@ def object_name(sop_class: str) -> str:
     return str(table()["classes"].get(sop_class, ""))
 
 
+_MODALITIES = {
+    "-sr": "SR",
+    "procedure-log": "SR",
+    "mammography": "MG",
+    "breast": "MG",
+    "intra-oral": "IO",
+    "digital-x-ray": "DX",
+    "computed-radiography": "CR",
+    "radiofluoroscopic": "RF",
+    "xrf-image": "RF",
+    "angiographic": "XA",
+    "xa-image": "XA",
+    "positron": "PT",
+    "pet-image": "PT",
+    "nuclear": "NM",
+    "ultrasound": "US",
+    "us-volume": "US",
+    "endoscopic": "ES",
+    "microscopic": "GM",
+    "photographic": "XC",
+    "segmentation": "SEG",
+    "rt-structure-set": "RTSTRUCT",
+    "rt-dose": "RTDOSE",
+    "rt-image": "RTIMAGE",
+    "plan": "RTPLAN",
+    "key-object": "KO",
+    "presentation-state": "PR",
+    "encapsulated": "DOC",
+    "real-world": "RWV",
+    "registration": "REG",
+    "fiducials": "FID",
+    "ct-image": "CT",
+    "mr-": "MR",
+}
+
+
+@lru_cache(maxsize=256)
+def modality_of(kind: str) -> str:
+    """Return the modality that objects of a kind have; ``OT`` (other) when they may have any."""
+    return next((modality for word, modality in _MODALITIES.items() if word in kind), "OT")
+
+
 _PICTURES = ("image", "us-volume", "segmentation", "parametric-map")
 
 
