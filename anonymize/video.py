@@ -39,6 +39,8 @@ MOST_REWRITTEN_BYTES = 8 << 30
 """Decoded size up to which a film with text is stored frame by frame; a larger one is held."""
 _CODECS = {"mpeg2video": "178", "mpeg1video": "178", "h264": "6", "hevc": "39|40"}
 """Codecs of the standard's films, and the units in them that carry user data (SEI, user_data)."""
+_HEVC_SETS = (32, 33, 34)
+"""Units that a HEVC decoder needs: parameter sets of film, sequence and picture."""
 _CONTAINERS = {"mpegts": "mpegts", "mpeg": "vob", "mpegvideo": "mpeg2video", "h264": "h264", "hevc": "hevc"}
 _BLOCK_PX = 8
 _SAME_BLOCK = 3.0
@@ -213,14 +215,34 @@ def _copy_pictures(source: Any, lane: Any, target: Any) -> None:
 
     copy = target.add_stream_from_template(lane)
     copy.metadata.clear()
-    units = _CODECS[lane.codec_context.name]
-    strip = BitStreamFilterContext(f"filter_units=remove_types={units}", lane, copy)
+    codec = lane.codec_context
+    strip = BitStreamFilterContext(f"filter_units=remove_types={_CODECS[codec.name]}", lane, copy)
+    if codec.name == "hevc" and (sets := _parameter_sets(codec.extradata)):
+        copy.codec_context.extradata = sets  # the filter takes user data out of packets only
     for packet in source.demux(lane):
         if packet.dts is None and not packet.size:
             continue
         for kept in strip.filter(packet):
             kept.stream = copy
             target.mux(kept)
+
+
+def _parameter_sets(record: bytes | None) -> bytes:
+    """Return the parameter sets of HEVC's configuration record, each behind a start code (14496-15 8.3.2).
+
+    User data that the record may keep beside them is left out; nothing for any other record.
+    """
+    if not record or record[0] != 1 or len(record) < 23:
+        return b""
+    kept, position = list[bytes](), 23
+    for _ in range(record[22]):
+        kind, count = record[position] & 0x3F, int.from_bytes(record[position + 1 : position + 3], "big")
+        position += 3
+        for _ in range(count):
+            length = int.from_bytes(record[position : position + 2], "big")
+            kept += [record[position + 2 : position + 2 + length]] if kind in _HEVC_SETS else []
+            position += 2 + length
+    return b"".join(b"\0\0\0\1" + unit for unit in kept)
 
 
 def _film_reader(finder: TextFinder, deny: DenyList) -> Callable[[Picture], tuple[TextBox, ...]]:

@@ -93,6 +93,34 @@ def test_the_same_film_gives_the_same_bytes() -> None:
     assert stream_of(cleaned(film())) == stream_of(cleaned(film()))
 
 
+@pytest.mark.parametrize("container", ["mp4", "mpegts", "h264"])
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg2video"])
+def test_every_codec_of_the_standard_loses_its_encoders_notes(codec: str, container: str) -> None:
+    if container == "h264":
+        container = {"libx264": "h264", "libx265": "hevc", "mpeg2video": "vob"}[codec]
+    quiet = {"libx265": {"x265-params": "log-level=none"}}.get(codec, {})
+    before = encoded(codec, container, quiet)
+    bare, _ = video._bare_film(before)
+    assert not any(word in bare for word in (b"x264", b"x265", b"Lav"))
+    assert video._bare_film(bare)[0] == bare
+    assert len(list(pictures_of(bare))) == 12
+
+
+def encoded(codec: str, container: str, options: dict[str, str]) -> bytes:
+    """Return twelve frames of noise that moves."""
+    out = io.BytesIO()
+    noise = np.random.default_rng(1).integers(0, 255, (30, 40, 3)).astype(np.uint8)
+    with av.open(out, "w", format=container) as target:
+        lane: Any = target.add_stream(codec, rate=25)
+        lane.width, lane.height, lane.pix_fmt, lane.options = 128, 96, "yuv420p", options
+        for number in range(12):
+            picture = np.full((96, 128, 3), 30, np.uint8)
+            picture[20 + number : 50 + number, 40:80] = noise
+            target.mux(lane.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        target.mux(lane.encode(None))
+    return out.getvalue()
+
+
 def test_sound_is_removed_and_the_compressed_pictures_stay_as_they_were() -> None:
     before = film(has_sound=True)
     result = cleaned(before)
