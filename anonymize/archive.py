@@ -21,7 +21,7 @@ import shutil
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -315,13 +315,13 @@ def _list(place: Place, orders: Orders, listing: Listing, workers: int, progress
     unread, read = listing.unread_count(), 0
     hands = workers if unread > _FEW_FILES else 1
     jobs = (tuple(batch) for batch in listing.unread(_HEADERS_A_JOB))
-    for done in worked_through(
-        jobs, partial(_header_hand, place, orders.keys, orders.profile), workers=hands
-    ):
-        crashed = [Sorted(item.untrusted_path, "", "READER_CRASHED") for item in done.job]
-        listing.sort(crashed if done.result is None else done.result)
-        read += len(done.job)
-        progress(read / unread, f"header {read} of {unread}")
+    make_hand = partial(_header_hand, place, orders.keys, orders.profile)
+    with closing(worked_through(jobs, make_hand, workers=hands)) as batches:
+        for done in batches:
+            crashed = [Sorted(item.untrusted_path, "", "READER_CRASHED") for item in done.job]
+            listing.sort(crashed if done.result is None else done.result)
+            read += len(done.job)
+            progress(read / unread, f"header {read} of {unread}")
     with open_archive(place.source, most_unpacked_gb=place.most_unpacked_gb) as archive:
         listing.missing = missing_references(archive, listing)
     if not listing.counts()[0]:
@@ -423,12 +423,12 @@ def _do_all(
     told = _Teller(progress, studies, total)
     hands = min(workers, studies) if total > 1 else 1
     jobs = (_job(listing, uid, orders) for uid, _, _ in listing.studies())
+    make_hand = partial(_study_hand, place, make_orders)
     try:
-        for done in worked_through(
-            jobs, partial(_study_hand, place, make_orders), workers=hands, listen=told.listen
-        ):
-            listing.note(done.result or _crashed(done.job))
-            told.finished(done.job)
+        with closing(worked_through(jobs, make_hand, workers=hands, listen=told.listen)) as studies_done:
+            for done in studies_done:
+                listing.note(done.result or _crashed(done.job))
+                told.finished(done.job)
     except BaseException:  # also Ctrl-C: the index says what was finished
         with suppress(OSError):
             _ended(place, orders, listing, earlier, is_complete=False)

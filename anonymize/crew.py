@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -41,8 +41,8 @@ def worked_through(
     *,
     workers: int,
     listen: Callable[[J, float], None] = lambda _job, _fraction: None,
-) -> Iterator[Done[J, R]]:
-    """Give each job with its result, in the order they end.
+) -> Generator[Done[J, R], None, None]:
+    """Give each job with its result, in the order they end; closing it ends all processes.
 
     Parameters
     ----------
