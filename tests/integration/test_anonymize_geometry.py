@@ -11,6 +11,7 @@ from medviz.core.errors import GeometryRefused, StudyUnreadable
 from medviz.core.study import DeidentifiedStudy
 from medviz.core.volume import Volume
 from pipelines.stages.volume import make_volume
+from tests import make_raw
 from tests.make import Coding, deidentified
 from tests.make_odd import ODD_SERIES
 
@@ -33,7 +34,7 @@ def end_of(study: DeidentifiedStudy) -> Volume | str:
 
 def end_with_deidentification(source: Path, folder: Path) -> Volume | str:
     try:
-        return end_of(deidentified(source, folder))
+        return end_of(make_raw.deidentified(source, folder))
     except StudyUnreadable as error:
         return error.reason
 
