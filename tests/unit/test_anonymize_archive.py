@@ -73,8 +73,11 @@ def test_one_patient_gets_one_pseudonym_in_all_studies_and_another_gets_another(
     assert sorted(identifiers.count(one) for one in set(identifiers)) == [2, 2]
 
 
-def test_folder_zip_and_several_processes_give_the_same_bytes(source: Path, tmp_path: Path) -> None:
+def test_folder_zip_and_several_processes_give_the_same_bytes(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run_archive(source, tmp_path / "one", tmp_path / "home")
+    monkeypatch.setattr(archive, "_FEW_FILES", 0)  # headers, too, are read by several
     run_archive(source, tmp_path / "many", tmp_path / "home", workers=2)
     run_archive(zipped(source, tmp_path / "in.zip"), tmp_path / "zip", tmp_path / "home")
     one = content_of(tmp_path / "one")
