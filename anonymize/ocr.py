@@ -1,7 +1,7 @@
 """Reads text in pictures with rapidocr, whose models lie in its package; nothing is ever downloaded.
 
 The text detector looks at several views of a picture (as it is, with its local contrast evened out, at half
-its size where speckle averages out, and a small one enlarged), because each of them misses lines that another
+its size where speckle averages out, smoothed and enlarged), because each of them misses lines that another
 shows; what any view finds is read once, turned the way that reads best.
 """
 
@@ -130,8 +130,15 @@ def _views(picture: Picture) -> Iterator[tuple[Picture, tuple[float, int, int]]]
         tile = np.ascontiguousarray(picture[top : top + _TILE, left : left + _TILE])
         yield tile, (1.0, top, left)
         yield _evened(tile), (1.0, top, left)
-        if small < _SMALL_SIDE:
-            yield _scaled(tile, 2.0), (2.0, top, left)
+        scale = 2.0 if small < _SMALL_SIDE else 1.5
+        yield _scaled(_smoothed(tile), scale), (scale, top, left)
+
+
+def _smoothed(picture: Picture) -> Picture:
+    """Return the picture with speckle finer than a stroke averaged out."""
+    import cv2
+
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), 0.6), np.uint8)
 
 
 def _band_on_tissue(picture: Picture, text: TextBox) -> tuple[Picture, tuple[float, int, int]] | None:
