@@ -19,8 +19,24 @@ HELD = {
     "a dose report only": "NOTHING_LEFT",
     "a position that is not a number": "MISSING_SLICES",
     "colour": "NOTHING_LEFT",
+    **dict.fromkeys(
+        [
+            "a magnetic resonance study",
+            "an orientation of zeros",
+            "an orientation that is no rotation",
+            "no orientation",
+            "no pixel spacing",
+            "no position",
+            "no position, no orientation",
+            "pixel spacing zero",
+        ],
+        "NOTHING_LEFT",
+    ),
 }
-"""Files that are held back leave a gap or nothing, so the refusal has another name."""
+"""Files that are held back leave a gap or nothing, so the refusal has another name.
+
+Whether a face is in view cannot be told without geometry, nor in MR without a brain finder.
+"""
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::UserWarning:pydicom")]
 
