@@ -49,7 +49,7 @@ _LEAST_SMOOTH_SHARE = 0.85
 _LEAST_AIRWAY_ML = 0.3
 _MOST_ABOVE_BRAIN_MM, _MOST_TURNED_DEG, _BEHIND_MIDDLE_MM = 45.0, 42.0, 15.0
 _MR_BRAIN_ML = (500.0, 2300.0)
-_MR_RIM_MM, _MR_HOLLOW_MM = 7.0, 12.0
+_MR_RIM_MM, _MR_HOLLOW_MM = 10.0, 12.0
 _LEAST_PIECE_ML = 10.0
 """Scalp and brain are apart where the skull, dark in MR, is shut: every piece of this size is body."""
 _EARS_MM = (55.0, 135.0)
@@ -402,7 +402,7 @@ def _cut_of(
     old = np.where(region, skin_mm, 0.0)
     depth_mm = np.where(region, depth_mm, 0.0)
     depth = np.where(region, old + np.maximum(depth_mm - old, 0.0) * taper, 0.0)
-    kept = _kept_brain(head.brain, coarse, is_hu=is_hu)
+    kept = _kept_brain(head.brain, skin_mm, coarse, is_hu=is_hu)
     return FaceCut(
         coarse.axes,
         coarse.origin_mm,
@@ -414,16 +414,21 @@ def _cut_of(
     )
 
 
-def _kept_brain(brain: Mask, coarse: Coarse, *, is_hu: bool) -> Mask:
-    """Return the brain with a rim; in MR, where no skull bounds it, also with its hollows and a wider rim."""
-    rim = ball(2.0 if is_hu else _MR_RIM_MM, coarse.spacing_mm)
+def _kept_brain(brain: Mask, skin_mm: Floats, coarse: Coarse, *, is_hu: bool) -> Mask:
+    """Return the brain with a rim; in MR, where no skull bounds it, also with its hollows and a wider rim.
+
+    The wider rim ends 6 mm behind the skin, so that it keeps no skin in its place.
+    """
     if is_hu:
-        return np.asarray(ndimage.binary_dilation(brain, rim))
+        return np.asarray(ndimage.binary_dilation(brain, ball(2.0, coarse.spacing_mm)))
     pad = round(_MR_HOLLOW_MM / coarse.step_mm) + 1
     near = ndimage.distance_transform_edt(~np.pad(brain, pad), sampling=coarse.step_mm) <= _MR_HOLLOW_MM
     filled = ndimage.distance_transform_edt(near, sampling=coarse.step_mm) > _MR_HOLLOW_MM
     inner = slice(pad, -pad)
-    return np.asarray(ndimage.binary_dilation(filled[inner, inner, inner] | brain, rim))
+    whole = filled[inner, inner, inner] | brain
+    rim = ndimage.distance_transform_edt(~whole, sampling=coarse.step_mm) <= _MR_RIM_MM
+    into_mm = np.arange(brain.shape[1])[None, :, None] * coarse.step_mm
+    return np.asarray(brain | ((whole | rim) & (into_mm >= skin_mm[:, None, :] + LEAST_DEPTH_MM)))
 
 
 def _taper(region: Mask, step: float) -> Floats:
