@@ -126,11 +126,6 @@ class Profile:
         return DatePolicy.YEARS if self.only_years else DatePolicy.MOVED
 
     @property
-    def moves_dates(self) -> bool:
-        """Whether dates leave, but not as they were."""
-        return self.dates in (DatePolicy.MOVED, DatePolicy.YEARS)
-
-    @property
     def cleans_pixels(self) -> bool:
         """Whether text burned into pictures is removed; otherwise such pictures are held."""
         return "clean_pixel_data" in self.options
