@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -186,7 +187,9 @@ class Faces:
             )
             for key, verdict in self._verdicts.items()
         ]
-        found += [FaceProof(series, Face.NONE, told) for series, told in self._notes.items()]
+        removed = {proof.raw_series_uid for proof in found if proof.face is Face.REMOVED}
+        for series, told in self._notes.items():
+            found.append(FaceProof(series, Face.REMOVED if series in removed else Face.NONE, told))
         return tuple(found)
 
     def _slices_without_face(self, parsed: ParsedFile, kind: str) -> tuple[ParsedFile, Face]:
@@ -201,7 +204,8 @@ class Faces:
             raise broken("FACE_NOT_REMOVED")
         changed = _changed_slices(parsed, where, {key: value for key, value in verdicts.items() if value})
         faces = {verdict.face for verdict in verdicts.values() if verdict}
-        return _rewritten(parsed, changed), Face.REMOVED if Face.REMOVED in faces else Face.NONE
+        after = self._rewritten(parsed, changed, where.raw_series)
+        return after, Face.REMOVED if Face.REMOVED in faces else Face.NONE
 
     def _unplaced(self, where: Placed) -> Face:
         """Return that there is no face in a slice without a place, when its whole study surely shows none."""
@@ -228,7 +232,20 @@ class Faces:
             if parsed.pixels is None:
                 return parsed, Face.NONE
             raise broken("FACE_NOT_REMOVED")
-        return _rewritten(parsed, _changed_made(parsed, where, known.cuts)), Face.REMOVED
+        changed = _changed_made(parsed, where, known.cuts)
+        return self._rewritten(parsed, changed, where.raw_series), Face.REMOVED
+
+    def _rewritten(
+        self, parsed: ParsedFile, changed: Iterator[tuple[int, Pixels]], raw_series: str
+    ) -> ParsedFile:
+        """Return the file with its changed frames; the same file when none changes."""
+        first = next(changed, None)
+        if first is None:
+            return parsed
+        after, notes = with_frames(parsed, chain([first], changed))
+        for note in notes:
+            self._notes[raw_series] = note
+        return after
 
     def _may_be_rendering(self, parsed: ParsedFile) -> bool:
         """Return whether a picture of a study with a face may be a rendering of it, not a page of text."""
@@ -366,7 +383,8 @@ def _keep(
         return
     for frame, one in known.items():
         before = recalled.get(frame, _Recalled(Known(), False))
-        if frame and (one.cuts or one.faceless) and (before.is_ours or one is not before.known):
+        has_any = one.cuts or one.faceless or before.known.faceless
+        if frame and has_any and (before.is_ours or one is not before.known):
             remember(memory, new_uid(keys, frame), one)
 
 
@@ -492,6 +510,10 @@ def _settled(
         verdicts[key] = one.verdict or _borrowed(key, groups, one, own)
         if one.verdict is None and verdicts[key].face is Face.NONE and frame:
             known[frame] = _with(known[frame], verdicts[key], groups[key], None)
+    for key, verdict in verdicts.items():
+        frame = key.raw_frame_of_reference
+        if verdict.face is Face.IN_VIEW and frame in known:
+            known[frame] = known[frame]._replace(faceless=())  # a part of the frame may show a face
     return verdicts, known
 
 
@@ -599,15 +621,3 @@ def _changed_made(parsed: ParsedFile, where: Placed, cuts: Sequence[FaceCut]) ->
                 stored[share >= 0.5] = 0
         if not np.array_equal(stored, frames[plane.frame]):
             yield plane.frame, stored
-
-
-def _rewritten(parsed: ParsedFile, changed: Iterator[tuple[int, Pixels]]) -> ParsedFile:
-    first = next(changed, None)
-    if first is None:
-        return parsed
-
-    def all_changed() -> Iterator[tuple[int, Pixels]]:
-        yield first
-        yield from changed
-
-    return with_frames(parsed, all_changed()).parsed

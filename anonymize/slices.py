@@ -20,7 +20,7 @@ from medviz.core.errors import StudyUnreadable
 
 COARSE_MM = 2.0
 _COARSEST_MM = 5.0
-_MOST_VOXELS = 24_000_000
+_MOST_VOXELS = 12_000_000
 _UNSEEN_HU = -1100.0
 """Below any Hounsfield unit of air: what scanners write outside the circle that they reconstruct."""
 _MODALITY, _SERIES, _STUDY, _FRAME_OF_REFERENCE = 0x00080060, 0x0020000E, 0x0020000D, 0x00200052

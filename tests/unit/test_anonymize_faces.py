@@ -325,6 +325,19 @@ def test_an_object_of_a_trunk_passes_when_its_images_are_known(tmp_path: Path) -
 
 
 @pytest.mark.slow
+def test_an_object_is_held_while_a_series_of_its_frame_is(tmp_path: Path) -> None:
+    trunk = mf.Arrangement(size=(30, 130, 140), centre=(0.0, 0.0, -300.0))
+    low = mf.Arrangement(size=(20, 84, 70), centre=(0.0, -6.0, -95.0))
+    jaw: mf.Part = ((0, -80, -95), (30, 12, 30), 900)
+    images = mf.write(mf.make_slices(trunk, mf.TRUNK), tmp_path / "trunk")
+    images += mf.write(mf.make_slices(low, (*mf.HEAD, jaw, mf.HEAD[-1]), series=2), tmp_path / "jaw")
+    (path,) = mf.write([mf.structure_set([circle((48, 40), (0, -66, -80))])], tmp_path)
+    faces = look_for_faces([*images, path])
+    assert {proof.face for proof in faces.proofs()} == {Face.NONE, Face.IN_VIEW}
+    assert reason_of(faces, path) == "IMAGES_MISSING"
+
+
+@pytest.mark.slow
 def test_a_damaged_memory_is_no_memory(tmp_path: Path, head: list[Path]) -> None:
     memory = tmp_path / "faces"
     look_for_faces(head, keys=KEYS, memory=memory)
