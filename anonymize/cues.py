@@ -63,7 +63,9 @@ _TIMES = (
     r"(?:(?<=at )|(?<=um ))(?:[01]\d|2[0-3])[0-5]\d\b(?! ?(?:mm|ms|hu))",
     r"(?<!\d)\d{1,2}\s*[时点](?:\s*\d{1,2}\s*分?|半|整|许)?(?!钟?方向|钟?位|钟?处)",
 )
+_SPELLED = r"(?<!\w)(?:[^\W\d_][\s._*-]+){3,}[^\W\d_](?!\w)"  # a word taken apart: V a n  D y k e
 _NUMBERS = (
+    _SPELLED,
     r"[^\s,;()<>\[\]，；]+@[^\s,;()<>\[\]，；]+",
     r"\b(?:https?|ftp)://\S+|\bwww\.\S*",
     r"\b[\w-]{1,63}(?:\.[\w-]{1,63}){0,6}\.(?:com|org|net|edu|gov|info|example|de|fr|uk|cn|io)\b(?:/\S*)?",

@@ -110,3 +110,10 @@ def test_the_standards_own_uids_stay_and_others_become_new_ones() -> None:
     assert one.startswith("2.25.")
     assert len(one) <= 64
     assert int(one[5:]) < 2**128
+
+
+@pytest.mark.parametrize(
+    "text", ["HEAD G u n d u l a", "HEAD G  u  n  d", "HEAD g.u.n.d.u.l.a", "HEAD G-U-N-D"]
+)
+def test_a_word_taken_apart_into_letters_is_no_row_of_harmless_letters(text: str) -> None:
+    assert TextCleaner(DenyList(), make_raw.CarefulReader()).cleaned(text) == "HEAD"
