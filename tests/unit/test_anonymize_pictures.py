@@ -340,14 +340,16 @@ def ds_pixels(frames: list[bytes]) -> NDArray[np.generic]:
     return ds.pixel_array
 
 
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ExplicitVRBigEndian])
 @pytest.mark.parametrize("signed", [False, True])
-def test_graphics_in_unused_bits_go_and_the_values_stay(signed: bool) -> None:
+def test_graphics_in_unused_bits_go_and_the_values_stay(signed: bool, syntax: str) -> None:
     values = noise((1, 16, 16, 1), "i2" if signed else "u2", bits=12)
     hidden = (values.astype("u2") & 0x0FFF) | 0x5000
-    ds = picture(hidden, stored=12)
+    ds = picture(hidden, stored=12, syntax=syntax)
     ds.PixelRepresentation = int(signed)
     result = without_unseen(parsed_of(ds))
-    words = np.frombuffer(written(result.parsed).PixelData, "<i2" if signed else "<u2").reshape(16, 16)
+    kind = (">" if syntax == ExplicitVRBigEndian else "<") + ("i2" if signed else "u2")
+    words = np.frombuffer(written(result.parsed).PixelData, kind).reshape(16, 16)
     assert np.array_equal(words, values[0, ..., 0])
     assert result.notes
 
