@@ -194,7 +194,7 @@ class Faces:
 
     def _slices_without_face(self, parsed: ParsedFile, kind: str) -> tuple[ParsedFile, Face]:
         where = placed(parsed, kind)
-        if where.is_projection:
+        if where.is_projection and not any(_key(where, plane) in self._verdicts for plane in where.planes):
             self._notes[where.raw_series] = "projection images (CT scouts), which show no skin: unchanged"
             return parsed, Face.NONE
         if not where.planes:
@@ -326,15 +326,19 @@ def look_for_faces(
 
 def _grouped(raw_files: Sequence[Path]) -> dict[_Key, _Group]:
     groups: dict[_Key, _Group] = defaultdict(_Group)
+    projections: set[_Key] = set()
     for path, parsed, kind in _read(raw_files):
         if kind not in _SLICES:
             continue
         where = placed(parsed, kind)
-        for plane in () if where.is_projection else where.planes:
-            group = groups[_key(where, plane)]
-            group.files.append(path)
-            group.planes.append(plane)
-    return dict(groups)
+        for plane in where.planes:
+            key = _key(where, plane)
+            groups[key].files.append(path)
+            groups[key].planes.append(plane)
+            if where.is_projection:
+                projections.add(key)
+    # what calls itself a scout and yet makes a volume is one
+    return {key: group for key, group in groups.items() if key not in projections or _makes_volume(group)}
 
 
 def _read(raw_files: Iterable[Path]) -> Iterator[tuple[Path, ParsedFile, str]]:

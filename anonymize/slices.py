@@ -86,9 +86,10 @@ class Placed(NamedTuple):
 
 
 def placed(parsed: ParsedFile, kind: str) -> Placed:
-    """Return where the frames of a file lie; without planes when it does not say so or says nonsense."""
+    """Return where the frames of a file lie; without planes when it does not say so of every frame."""
     values = _by_tag(parsed.elements)
     words = headers.text_of(parsed, 0x00080008).upper().split("\\")
+    frames = max(headers.number_of(parsed, 0x00280008, 1), 1)
     try:
         planes = tuple(_planes(parsed, values, kind))
     except (ValueError, StudyUnreadable, IndexError):
@@ -99,7 +100,7 @@ def placed(parsed: ParsedFile, kind: str) -> Placed:
         headers.text_of(parsed, _SERIES),
         headers.text_of(parsed, _FRAME_OF_REFERENCE),
         "LOCALIZER" in words and headers.text_of(parsed, _MODALITY) == "CT",
-        planes if all(_is_sound(plane) for plane in planes) else (),
+        planes if all(_is_sound(plane) for plane in planes) and len(planes) == frames else (),
     )
 
 

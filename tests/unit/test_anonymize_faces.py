@@ -245,6 +245,22 @@ def test_a_ct_scout_is_a_projection_and_says_so(tmp_path: Path, head: list[Path]
     assert any("projection" in proof.told for proof in faces.proofs())
 
 
+@pytest.mark.slow
+def test_a_whole_head_that_calls_itself_a_scout_is_cut_all_the_same(tmp_path: Path) -> None:
+    slices = mf.make_slices()
+    for ds in slices:
+        ds.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    paths = mf.write(slices, tmp_path)
+    check_landmarks_gone_and_inside_kept(cleaned_levels(look_for_faces(paths), paths), -990)
+
+
+def test_frames_without_a_place_are_held(tmp_path: Path) -> None:
+    ds = mf.enhanced(mf.make_slices(mf.Arrangement(size=(8, 40, 40))))
+    del ds.PerFrameFunctionalGroupsSequence[-1]
+    (path,) = mf.write([ds], tmp_path)
+    assert reason_of(look_for_faces([path]), path) == "FACE_NOT_REMOVED"
+
+
 def circle(radius_mm: tuple[float, float], centre_mm: tuple[float, float, float]) -> NDArray[np.float64]:
     angle = np.linspace(0, 2 * np.pi, 60, endpoint=False)
     ring = np.stack([radius_mm[0] * np.cos(angle), radius_mm[1] * np.sin(angle), 0 * angle], axis=-1)
