@@ -1145,19 +1145,26 @@ def planted(places: Sequence[Place] = PLACES) -> list[Planted]:
     return [Planted(place, place.form(number), f"p{number:03d}") for number, place in enumerate(places)]
 
 
-def probe_file(found: Planted) -> bytes:
-    """Return the file in which the word of a place lies."""
+def probe_file(found: Planted, syntax: str = "explicit") -> bytes:
+    """Return the file in which the word of a place lies; what is compressed or made byte by byte stays as it is."""
     ds = make_objects.one(found.place.where)
     ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"{ROOT}.5.{int(found.name[1:]) + 1}"
-    return found.place.plant(ds, found.token) or make_raw.to_bytes(ds)
+    made = found.place.plant(ds, found.token)
+    if made is None and ds.file_meta.TransferSyntaxUID == make_raw.SYNTAXES["explicit"]:
+        ds.file_meta.TransferSyntaxUID = make_raw.SYNTAXES[syntax]
+        if syntax == "big" and ds.get("BitsAllocated") == 16:
+            ds.PixelData = (
+                np.frombuffer(ds.PixelData[: len(ds.PixelData) // 2 * 2], "<u2").byteswap().tobytes()
+            )
+    return made or make_raw.to_bytes(ds)
 
 
-def write_probe(folder: Path, places: Sequence[Place] = PLACES) -> list[Planted]:
-    """Write the study, a file for each place, and a letter; return what was planted, in the files' order."""
+def write_probe(folder: Path, places: Sequence[Place] = PLACES, *, syntax: str = "explicit") -> list[Planted]:
+    """Write the study and a file for each place; return what was planted, in the files' order."""
     everything = planted(places)
     folder.mkdir(parents=True, exist_ok=True)
     for one in everything:
-        (folder / one.name).write_bytes(probe_file(one))
+        (folder / one.name).write_bytes(probe_file(one, syntax))
     make_objects.write_study(folder / "study")
     return everything
 
@@ -1291,7 +1298,8 @@ def _parts_of(data: bytes) -> Iterator[bytes]:
         and "PixelData" in ds
         and not ds.file_meta.TransferSyntaxUID.is_compressed
     ):
-        values = np.frombuffer(ds.PixelData[: len(ds.PixelData) // 2 * 2], "<u2")
+        order_ = "<u2" if ds.original_encoding[1] else ">u2"
+        values = np.frombuffer(ds.PixelData[: len(ds.PixelData) // 2 * 2], order_)
         for plane in range(16):
             for order in ("little", "big"):
                 yield np.packbits((values >> plane & 1).astype(np.uint8), bitorder=order).tobytes()  # type: ignore[arg-type]
