@@ -1,4 +1,4 @@
-"""Text in every character set of DICOM, and bytes that are not what they claim (examples: PS3.5 Annexes H to K)."""
+"""Text in every character set of DICOM, and bytes that are not what they claim (PS3.5 Annexes H to K)."""
 
 from __future__ import annotations
 
