@@ -73,6 +73,7 @@ def test_one_patient_gets_one_pseudonym_in_all_studies_and_another_gets_another(
     assert sorted(identifiers.count(one) for one in set(identifiers)) == [2, 2]
 
 
+@pytest.mark.slow
 def test_folder_zip_and_several_processes_give_the_same_bytes(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -372,6 +373,7 @@ def wait_for_study(out: Path) -> None:
     raise AssertionError("no study was finished")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_run_killed_in_the_middle_goes_on_to_the_same_bytes(tmp_path: Path, workers: int) -> None:
     source = write_archive(tmp_path / "in", patients=3, studies=4, slices=8)
@@ -475,6 +477,7 @@ def dying() -> Iterator[object]:
     yield doubled
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_takes_only_its_own_job_with_it() -> None:
     done = list(worked_through([1, 2, -3, 4, 5], doubling, workers=2))  # type: ignore[arg-type]
     assert sorted(done) == [Done(-3, None), Done(1, 2), Done(2, 4), Done(4, 8), Done(5, 10)]

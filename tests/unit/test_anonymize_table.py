@@ -383,6 +383,7 @@ def _value_bytes(ds: Dataset, tag: int, order: str) -> bytes:
     return text.encode() + (b"\0" if part.VR == "UI" else b" ") * (len(text) % 2)
 
 
+@pytest.mark.slow
 @given(_FILES)
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_data_set_is_held_or_comes_out_readable_once_and_for_all(

@@ -24,6 +24,7 @@ def test_the_phantoms_aorta_has_the_cross_section_of_its_formula() -> None:
     assert ((around > 40) & (around < 300)).sum() * 0.9**2 == pytest.approx(wanted_mm2, rel=0.05)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_noise_and_another_seed_other_noise() -> None:
     first, again, other = (render(HEAD, seed=seed) for seed in (1, 1, 2))
     assert np.array_equal(first, again)
