@@ -331,11 +331,6 @@ def holds_document(kind: str) -> bool:
     return kind.startswith("encapsulated-")
 
 
-def holds_structured_content(kind: str) -> bool:
-    """Return whether an object is a document made of coded content items (PS3.3 C.17)."""
-    return "0040A730" in _types_of(kind)
-
-
 def row_of(tag: int) -> Row | None:
     """Return the table's row for a tag, with its repeating groups and private attributes."""
     group = tag >> 16
