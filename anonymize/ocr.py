@@ -8,7 +8,7 @@ shows; what any view finds is read once, turned the way that reads best.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,6 +47,8 @@ class _Line(NamedTuple):
 class RapidTextFinder:
     """Finds text with PP-OCRv6; unsure readings are returned too, with their low score.
 
+    The models are loaded when the first picture is read: most archives hold none with text.
+
     Parameters
     ----------
     threads : int
@@ -54,19 +56,29 @@ class RapidTextFinder:
     """
 
     def __init__(self, *, threads: int = 1) -> None:
+        self._threads = threads
+
+    @cached_property
+    def _engine(self) -> Any:
         from rapidocr import RapidOCR
 
-        engine: Any = RapidOCR(
+        return RapidOCR(
             params={
                 "Global.log_level": "critical",
                 "Det.box_thresh": _BOX_THRESHOLD,
                 "Det.limit_side_len": 32,  # the views are scaled here
-                "EngineConfig.onnxruntime.intra_op_num_threads": threads,
+                "EngineConfig.onnxruntime.intra_op_num_threads": self._threads,
                 "EngineConfig.onnxruntime.inter_op_num_threads": 1,
             }
         )
-        self._detector: Any = engine._load_det_model()
-        self._reader: Any = engine._load_rec_model()
+
+    @cached_property
+    def _detector(self) -> Any:
+        return self._engine._load_det_model()
+
+    @cached_property
+    def _reader(self) -> Any:
+        return self._engine._load_rec_model()
 
     def find(self, picture: Picture) -> list[TextBox]:
         """Return every text box of a picture, shape (rows, columns, 3), RGB."""
