@@ -76,7 +76,8 @@ class _Helper(Generic[J]):
     """A process and the job it has."""
 
     def __init__(self, make_hand: MakeHand[J, Any]) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context("forkserver")  # a fork of threads would be unsafe
+        context.set_forkserver_preload(["__main__", "anonymize.archive"])
         self.pipe, far_end = context.Pipe()
         self.process: BaseProcess = context.Process(target=_serve, args=(far_end, make_hand), daemon=True)
         self.process.start()

@@ -11,11 +11,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
-from benchmarks.rivals import Cost, measured
+import psutil
+
 from tests import make_raw
 
 _A_STUDY = 100
@@ -43,15 +49,41 @@ def _renamed(content: bytes, study: int) -> bytes:
     return content.replace(root, root[:-5] + f"{10000 + study:05d}".encode())
 
 
-def run(source: Path, folder: Path, *, workers: int) -> Cost:
-    """Run the command over an archive in a home of its own."""
+class Figures(NamedTuple):
+    """Wall seconds; CPU seconds of all processes; peak memory of the largest of them, MB."""
+
+    wall_s: float
+    cpu_s: float
+    peak_mb: float
+
+
+def run(source: Path, folder: Path, *, workers: int) -> Figures:
+    """Run the command over an archive in a home of its own, and watch its processes."""
     home = folder / f"home-{source.name}-{workers}"
     profile = folder / "headers.toml"
     profile.write_text(_PROFILE, encoding="utf-8")
     command = [Path(sys.executable).with_name("medviz"), "deid", source, home / "out"]
     options = ["--profile", profile, "--workers", str(workers)]
-    log = folder / f"{source.name}-{workers}.log"
-    return measured([*command, *options], log=log, settings={"MEDVIZ_HOME": str(home)})
+    settings = os.environ | {"MEDVIZ_HOME": str(home), "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
+    start = time.perf_counter()
+    with psutil.Popen([*command, *options], env=settings, stdout=subprocess.DEVNULL) as process:
+        seen: dict[int, tuple[float, float]] = {}
+        while process.poll() is None:
+            seen |= dict(_watched(process))
+            time.sleep(0.1)
+    wall_s = time.perf_counter() - start
+    return Figures(wall_s, sum(cpu for cpu, _ in seen.values()), max(peak for _, peak in seen.values()))
+
+
+def _watched(process: psutil.Process) -> Iterator[tuple[int, tuple[float, float]]]:
+    """Give CPU seconds and peak memory so far of a process and all that it started."""
+    with suppress(psutil.Error):
+        for one in (process, *process.children(recursive=True)):
+            with suppress(psutil.Error, OSError, StopIteration):
+                status = Path(f"/proc/{one.pid}/status").read_text()
+                peak_kb = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+                times = one.cpu_times()
+                yield one.pid, (times.user + times.system, int(peak_kb) / 1024)
 
 
 def main(sizes: list[int]) -> None:

@@ -12,6 +12,7 @@ import types
 import typing
 from collections.abc import Mapping
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -62,9 +63,15 @@ def _from_union(kinds: tuple[Any, ...], value: Any) -> Any:
 
 
 def _from_dataclass(kind: Any, value: Mapping[str, Any]) -> Any:
-    hints = typing.get_type_hints(kind)
-    known = {f.name for f in dataclasses.fields(kind) if f.init}
+    hints, known = _hints_of(kind)
     return kind(**{name: from_plain(hints[name], item) for name, item in value.items() if name in known})
+
+
+@lru_cache(maxsize=512)
+def _hints_of(kind: Any) -> tuple[Mapping[str, Any], frozenset[str]]:
+    """Return the types of a dataclass's fields, and the names that its constructor takes."""
+    known = frozenset(field.name for field in dataclasses.fields(kind) if field.init)
+    return typing.get_type_hints(kind), known
 
 
 def write_text_atomically(path: Path, text: str) -> None:

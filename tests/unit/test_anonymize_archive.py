@@ -436,8 +436,9 @@ def test_no_file_goes_out_before_the_escrow_has_taken_it_down(source: Path, tmp_
 @pytest.mark.slow
 def test_a_file_of_four_gigabytes_goes_through_in_little_memory(tmp_path: Path) -> None:
     """Sixteen-bit frames of 16384 x 16383, eight of them: as long as a native value can be (PS3.5 7.1.1)."""
-    ds = make_raw.ct_slice()
-    ds.Rows, ds.Columns, ds.NumberOfFrames = 16384, 16383, 8
+    ds = make_raw.ct_slice()  # which says that it is nuclear medicine: an object that may have many frames
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.20"
+    ds.Modality, ds.Rows, ds.Columns, ds.NumberOfFrames = "NM", 16384, 16383, 8
     data = make_raw.to_bytes(ds)
     value = len(data) - len(ds.PixelData)
     length = 16384 * 16383 * 8 * 2
