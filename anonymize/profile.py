@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pydicom.datadict import keyword_for_tag, tag_for_keyword
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag, tag_for_keyword
 
 from anonymize.dates import DatePolicy
 from anonymize.policy import TextPolicy
@@ -429,7 +429,7 @@ def explain(tag: int | str, profile: Profile) -> str:
     number = _tag_number(tag)
     row, action = row_of(number), action_of(number, profile, kind="ct-image")
     name = keyword_for_tag(number) or ("Private attribute" if number >> 16 & 1 else "Unknown attribute")
-    done = _PSEUDONYM if number in _PERSON else _WORDS[action]
+    done = _PSEUDONYM if number in _PERSON else _done(number, action, profile)
     what = f"({number >> 16:04X},{number & 0xFFFF:04X}) {name}: {done}"
     if number in _NEVER:
         return f"{what} It cannot be true of the changed object any more."
@@ -438,6 +438,12 @@ def explain(tag: int | str, profile: Profile) -> str:
     if number >> 16 & 1 and action is Action.CLEAN:
         what = f"{what} Only elements of the list of safe ones stay, their blocks numbered anew."
     return f"{what} {_source(row, profile)}{_by_type(row, number, profile)}"
+
+
+def _done(tag: int, action: Action, profile: Profile) -> str:
+    """Return what an action does to an attribute of this VR under a profile."""
+    is_date = dictionary_has_tag(tag) and dictionary_VR(tag) in ("DA", "DT", "TM")
+    return _DATE_WORDS[profile.dates] if is_date and action is Action.CLEAN else _WORDS[action]
 
 
 def _source(row: Row, profile: Profile) -> str:
@@ -471,10 +477,18 @@ _WORDS = {
     Action.EMPTY: "emptied.",
     Action.REMOVE: "removed.",
     Action.KEEP: "kept; sequences are cleaned inside, ages above 89 years become 090Y.",
-    Action.CLEAN: "cleaned: dates moved, words that may identify dropped, items judged one by one.",
+    Action.CLEAN: "cleaned: words that may identify dropped, items judged one by one.",
     Action.NEW_UID: "replaced by a new UID, the same wherever the old one stands.",
-    Action.JUDGE: "judged by VR: numbers stay, text is cleaned, dates moved or removed, other bytes removed.",
+    Action.JUDGE: "judged by VR: numbers stay, text is cleaned, dates as the profile says, other bytes go.",
     Action.KEEP_EXACTLY: "kept exactly, as the profile asks.",
+}
+
+
+_DATE_WORDS = {
+    DatePolicy.MOVED: "moved by the patient's secret number of days; times of day stay.",
+    DatePolicy.YEARS: "cut to its year; times go.",
+    DatePolicy.KEPT: "kept.",
+    DatePolicy.REMOVED: "removed.",
 }
 
 
