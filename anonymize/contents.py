@@ -117,7 +117,7 @@ def _check_may_clean(profile: Profile, verdict: tuple[TextBox, ...] | None, *, k
 
 
 def preview(parsed: ParsedFile, frame: int = 0) -> bytes:
-    """Return what a person needs to see of a held file: a frame or page as PNG, at most 1024 pixels wide.
+    """Return what a person needs to see of a held file: a frame or page as PNG in its own pixels.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def preview(parsed: ParsedFile, frame: int = 0) -> bytes:
         ``PIXELS_UNREADABLE`` or ``DOCUMENT_UNREADABLE`` when there is nothing to show.
     """
     if parsed.pixels is None:
-        return png_of(documents.page_picture(documents.document_of(parsed), frame))
+        return png_of(documents.page_picture(documents.document_of(parsed), frame), widest_px=None)
     if parsed.pixels.is_encapsulated and video.is_film(parsed.syntax):
-        return png_of(video.picture_of(parsed, frame))
+        return png_of(video.picture_of(parsed, frame), widest_px=None)
     return pictures.preview(parsed, frame)

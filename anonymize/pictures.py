@@ -390,7 +390,7 @@ def _rgb_of_ybr(values: NDArray[np.float64], *, is_partial: bool) -> NDArray[np.
 
 
 def preview(parsed: ParsedFile, frame: int = 0) -> bytes:
-    """Return a frame as PNG, at most 1024 pixels wide, for the person who looks at a held file.
+    """Return a frame as PNG in its own pixels, for the person who looks at a held file and names boxes in it.
 
     Raises
     ------
@@ -398,15 +398,15 @@ def preview(parsed: ParsedFile, frame: int = 0) -> bytes:
         As `Frames` does.
     """
     frames = Frames(parsed)
-    return png_of(visible(frames[min(frame, len(frames) - 1)], frames))
+    return png_of(visible(frames[min(frame, len(frames) - 1)], frames), widest_px=None)
 
 
-def png_of(picture: NDArray[np.uint8]) -> bytes:
-    """Return a picture, shape (rows, columns, 3), as PNG, at most 1024 pixels wide."""
+def png_of(picture: NDArray[np.uint8], *, widest_px: int | None = _PREVIEW_PX) -> bytes:
+    """Return a picture, shape (rows, columns, 3), as PNG, at most so many pixels wide (None: as it is)."""
     from PIL import Image
 
     image, stream = Image.fromarray(picture), io.BytesIO()
-    if image.width > _PREVIEW_PX:
-        image = image.resize((_PREVIEW_PX, max(1, image.height * _PREVIEW_PX // image.width)))
+    if widest_px is not None and image.width > widest_px:
+        image = image.resize((widest_px, max(1, image.height * widest_px // image.width)))
     image.save(stream, "PNG", optimize=False)
     return stream.getvalue()

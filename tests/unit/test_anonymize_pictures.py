@@ -408,11 +408,11 @@ def test_a_frame_beyond_the_limit_has_its_own_reason() -> None:
     assert caught.value.reason == "TOO_LARGE"
 
 
-def test_a_preview_is_a_small_png() -> None:
+def test_a_person_sees_a_held_picture_in_the_pixels_that_boxes_are_named_in() -> None:
     ds = picture(noise((1, 16, 2048, 1), "u2"))
     image = Image.open(io.BytesIO(preview(parsed_of(ds))))
     assert image.format == "PNG"
-    assert image.size == (1024, 8)
+    assert image.size == (2048, 16)
 
 
 def test_memory_stays_flat_however_many_frames_there_are(
